@@ -1,0 +1,1 @@
+"""asyncio pieces that have no better home: owned tasks, bounded teardown."""

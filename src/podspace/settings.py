@@ -1,0 +1,105 @@
+"""Where things live, and every number a user may turn: one frozen object, made once by ``cli`` and handed down.
+
+The defaults are those of a system-wide server (``/var/lib/podspace``, ``/run/podspace``, ...). ``--root DIR`` moves all of them
+under one folder, so that several servers run side by side on one machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_LISTEN = "127.0.0.1:6443"
+KUBERNETES_VERSION = "v1.36.0"  # the minor of the API that is served; keep in step with the lightkube-models pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The folders of one server.
+
+    ``run`` is expected on a tmpfs and gone after a reboot, and that is right: it holds what describes live processes.
+    """
+
+    lib: Path = Path("/var/lib/podspace")
+    log: Path = Path("/var/log/pods")
+    run: Path = Path("/run/podspace")
+    etc: Path = Path("/etc/podspace")
+
+    @classmethod
+    def under(cls, root: Path) -> Paths:
+        """Everything below one folder (``--root``)."""
+        root = root.absolute()
+        return cls(lib=root / "lib", log=root / "log", run=root / "run", etc=root / "etc")
+
+    @property
+    def store(self) -> Path:
+        return self.lib / "store.db"
+
+    @property
+    def images(self) -> Path:
+        return self.lib / "images"
+
+    @property
+    def pods(self) -> Path:
+        """Volumes, etc-hosts, termination logs: ``pods/<uid>/``, the kubelet's layout."""
+        return self.lib / "pods"
+
+    @property
+    def snapshots(self) -> Path:
+        """Writable layers of containers: ``containers/<id>/{upper,work}``."""
+        return self.lib / "containers"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.etc / "kubeconfig"
+
+    @property
+    def certificates(self) -> Path:
+        return self.etc / "pki"
+
+    @property
+    def api_socket(self) -> Path:
+        """The same API as on TCP, for root on this machine, without TLS; named in the kubeconfig for our own client."""
+        return self.run / "api.sock"
+
+    @property
+    def is_default(self) -> bool:
+        return self == Paths()
+
+    @property
+    def instance(self) -> str:
+        """Eight hex digits that tell this server's bridge, nftables table and cgroups from another's; "" for the default one."""
+        if self.is_default:
+            return ""
+        return hashlib.sha256(str(self.lib).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``podspace serve`` was told. Sizes in bytes, times in seconds, unless the name says otherwise."""
+
+    paths: Paths = field(default_factory=Paths)
+    listen: str = DEFAULT_LISTEN
+    node_name: str = ""  # "" = the host's name
+    kubeconfig: Path | None = None  # None = paths.kubeconfig
+    oci_runtime: str = ""  # "" = crun, else runc; a name on PATH or a path
+    registries_conf: Path | None = None  # None = the places of containers-registries.conf(5)
+    stop_pods: bool = False  # on the way out take the Pods along
+    cri_socket: Path | None = None  # serve the CRI there too
+    pod_cidr: str = ""  # "" = a free /24 is chosen and kept
+    bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root
+
+    @property
+    def cgroup_root(self) -> str:
+        """The cgroup all Pods of this server are under, relative to each hierarchy's root."""
+        instance = self.paths.instance
+        return f"/podspace-{instance}" if instance else "/podspace"
+
+    @property
+    def bridge_name(self) -> str:
+        """At most 15 characters (IFNAMSIZ)."""
+        if self.bridge:
+            return self.bridge
+        instance = self.paths.instance
+        return f"ps-{instance}" if instance else "podspace0"
