@@ -1,0 +1,125 @@
+"""What the API server's admission plugins do to a written Pod: tolerations, priority, runtime class, the ServiceAccount's token volume.
+
+Called by ``api`` between defaulting and validation. Pure: what would be looked up in a cluster is passed in or fixed here.
+Source: plugins DefaultTolerationSeconds, Priority, RuntimeClass, ServiceAccount of kubernetes 1.36, as seen on the wire.
+"""
+
+from __future__ import annotations
+
+from podspace import errors
+from podspace.kube import defaults, names, schema
+from podspace.kube.json import JSON
+
+TOLERATION_SECONDS = 300
+PRIORITY_CLASSES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
+TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_VOLUME_PREFIX = "kube-api-access-"
+_TOKEN_SECONDS = 3607
+_NOT_READY = "node.kubernetes.io/not-ready"
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+
+
+def admit_pod(obj: JSON) -> None:
+    """Complete a new, defaulted Pod in place. Raises: Forbidden."""
+    spec = obj["spec"]
+    _tolerations(spec)
+    _priority(obj, spec)
+    _runtime_class(obj, spec)
+    obj["spec"] = schema.ordered("PodSpec", spec)
+
+
+def admit_pod_update(obj: JSON, old: JSON) -> None:
+    """Complete an updated Pod in place: a manifest does not repeat what was added when it was created."""
+    spec, before = obj["spec"], old["spec"]
+    _tolerations(spec)
+    for field in ("priority", "preemptionPolicy"):
+        if field in before:
+            spec.setdefault(field, before[field])
+    obj["spec"] = schema.ordered("PodSpec", spec)
+
+
+def admit_service_account(obj: JSON, account: JSON) -> None:
+    """Give a Pod the token of its ServiceAccount (the caller found it by ``service_account_name``): volume, mounts, pull secrets.
+
+    In place. Nothing is mounted where the Pod or the account says ``automountServiceAccountToken: false``.
+    """
+    spec = obj["spec"]
+    name = service_account_name(obj)
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+    automount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
+    if automount:
+        _mount_token(spec)
+    if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]
+    obj["spec"] = schema.ordered("PodSpec", spec)
+
+
+def service_account_name(obj: JSON) -> str:
+    """The account a Pod runs as; "default" if it does not say."""
+    return str(obj["spec"].get("serviceAccountName") or "default")
+
+
+def _tolerations(spec: JSON) -> None:
+    tolerations = list(spec.get("tolerations") or ())
+    for key in (_NOT_READY, _UNREACHABLE):
+        if not any(_tolerates(toleration, key) for toleration in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS})
+    spec["tolerations"] = tolerations
+
+
+def _tolerates(toleration: JSON, key: str) -> bool:
+    return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", "NoExecute")
+
+
+def _priority(obj: JSON, spec: JSON) -> None:
+    name = spec.get("priorityClassName")
+    if name and name not in PRIORITY_CLASSES:
+        raise _forbidden(obj, f"no PriorityClass with name {name} was found")
+    computed = PRIORITY_CLASSES.get(name or "", 0)
+    given = spec.get("priority")
+    if given is not None and given != computed:
+        message = f"the integer value of priority ({given}) must not be provided in pod spec; "
+        raise _forbidden(obj, f"{message}priority admission controller computed {computed} from the given PriorityClass name")
+    spec["priority"] = computed
+    policy = spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    if policy != "PreemptLowerPriority":
+        message = f"the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; "
+        raise _forbidden(obj, f"{message}priority admission controller computed PreemptLowerPriority from the given PriorityClass name")
+
+
+def _runtime_class(obj: JSON, spec: JSON) -> None:
+    if name := spec.get("runtimeClassName"):
+        raise _forbidden(obj, f'pod rejected: RuntimeClass "{name}" not found')
+    if spec.get("overhead"):
+        raise _forbidden(obj, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
+
+
+def _mount_token(spec: JSON) -> None:
+    containers = list(defaults.all_containers(spec, ("initContainers", "containers")))
+    lacking = [one for one in containers if not any(mount.get("mountPath") == TOKEN_MOUNT for mount in one.get("volumeMounts") or ())]
+    if not lacking:
+        return
+    existing = next((volume["name"] for volume in spec.get("volumes") or () if volume["name"].startswith(TOKEN_VOLUME_PREFIX)), "")
+    volume = existing or names.generate(TOKEN_VOLUME_PREFIX)
+    for container in lacking:
+        container.setdefault("volumeMounts", []).append({"name": volume, "readOnly": True, "mountPath": TOKEN_MOUNT})
+    for field in ("initContainers", "containers"):
+        if spec.get(field):
+            spec[field] = [schema.ordered("Container", container) for container in spec[field]]
+    if not existing:
+        spec.setdefault("volumes", []).append(_token_volume(volume))
+
+
+def _token_volume(name: str) -> JSON:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [namespace]}},
+    ]
+    return {"name": name, "projected": {"sources": sources, "defaultMode": defaults.DEFAULT_MODE}}
+
+
+def _forbidden(obj: JSON, message: str) -> errors.Forbidden:
+    name = (obj.get("metadata") or {}).get("name", "")
+    return errors.Forbidden(f'pods "{name}" is forbidden: {message}', resource="pods", name=name)

@@ -1,0 +1,68 @@
+"""Whether an object obeys the rules of its kind: every cause in the order and the words of a real API server.
+
+Called by ``api`` after defaulting and admission. Pure. The rules are in the ``validation_*`` modules; this one only knows which
+belong to which kind. Objects must be canonical (``decode``, ``strict.normalize``) and defaulted.
+Source: kubernetes pkg/apis/core/validation 1.36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from podspace import errors
+from podspace.kube import names, resources, validation_kinds, validation_metadata, validation_pod, validation_update, validation_warnings
+from podspace.kube.json import JSON
+from podspace.kube.validation_report import Report
+
+_NAME_RULES: dict[str, names.Rule] = {"Namespace": names.label}
+_CREATE: dict[str, Callable[[Report, JSON], None]] = {
+    "Pod": validation_pod.spec_rules,
+    "ConfigMap": validation_kinds.config_map,
+    "Secret": validation_kinds.secret,
+    "Event": validation_kinds.event,
+    "Node": validation_kinds.node,
+    "Lease": validation_kinds.lease,
+}
+_UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
+    ("Pod", ""): validation_update.pod,
+    ("Pod", "status"): validation_update.status,
+    ("Pod", "ephemeralcontainers"): validation_update.ephemeral_containers,
+    ("Pod", "resize"): validation_update.resize,
+    ("ConfigMap", ""): validation_kinds.config_map_update,
+    ("Secret", ""): validation_kinds.secret_update,
+    ("Node", ""): validation_kinds.node_update,
+}
+
+
+def validate_create(kind: str, obj: JSON) -> list[errors.Cause]:
+    """Causes why a new object is refused; [] if it is fine."""
+    report = Report()
+    _metadata(report, kind, obj)
+    rules = _CREATE.get(kind)
+    if rules is not None:
+        rules(report, obj)
+    if kind == "Pod":
+        validation_pod.create(report, obj)
+    return report.causes
+
+
+def validate_update(kind: str, new: JSON, old: JSON, subresource: str = "") -> list[errors.Cause]:
+    """Causes why ``old`` may not become ``new`` by the path of ``subresource`` ("" = the main one); [] if it may."""
+    report = Report()
+    validation_metadata.validate_update(report, new.get("metadata") or {}, old.get("metadata") or {})
+    _metadata(report, kind, new)
+    rules = _UPDATE.get((kind, subresource))
+    if rules is not None:
+        rules(report, new, old)
+    return report.causes
+
+
+def warnings(kind: str, obj: JSON) -> list[str]:
+    """Texts for Warning headers about an object that is accepted."""
+    return validation_warnings.pod(obj) if kind == "Pod" else []
+
+
+def _metadata(report: Report, kind: str, obj: JSON) -> None:
+    resource = resources.by_kind(kind)
+    namespaced = resource is None or resource.namespaced
+    validation_metadata.validate(report, obj.get("metadata") or {}, _NAME_RULES.get(kind, names.subdomain), namespaced=namespaced)

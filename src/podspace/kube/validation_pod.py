@@ -1,0 +1,244 @@
+"""Rules of a Pod's spec, in the order a real server checks them, because the order of causes is what users see.
+
+Called by ``validation`` and ``validation_update``; the parts are in the other ``validation_*`` modules.
+Source: kubernetes pkg/apis/core/validation, ValidatePodSpec.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from podspace.kube import names, validation_containers, validation_resources, validation_scheduling, validation_security, validation_volumes
+from podspace.kube.json import JSON
+from podspace.kube.validation_metadata import labels
+from podspace.kube.validation_paths import MAX_INT32
+from podspace.kube.validation_report import Report
+
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_MAX_NAMESERVERS = 3
+_MAX_SEARCHES = 32
+_MAX_SEARCH_CHARACTERS = 2048
+_NOT_HOST_USERS = "when `hostUsers` is false"
+_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+
+
+def create(report: Report, obj: JSON) -> None:
+    """Rules of creation only."""
+    spec: JSON = obj.get("spec") or {}
+    if spec.get("ephemeralContainers"):
+        report.forbidden("spec.ephemeralContainers", "cannot be set on create")
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        report.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
+
+def spec_rules(report: Report, obj: JSON) -> None:
+    """Rules of a spec at any time."""
+    spec: JSON = obj.get("spec") or {}
+    _contents(report, spec)
+    _surroundings(report, spec)
+    _identity(report, spec)
+    _operating_system(report, spec)
+    if not spec.get("serviceAccountName"):
+        _no_tokens(report, spec)
+    for field in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            validation_containers.only_for_pods(report, container, f"spec.{field}[{index}]")
+
+
+def _contents(report: Report, spec: JSON) -> None:
+    """Volumes and containers."""
+    known = validation_volumes.volumes(report, spec.get("volumes") or [], "spec.volumes")
+    claims = spec.get("resourceClaims") or []
+    _claims(report, claims, "spec.resourceClaims")
+    context = validation_containers.Context(
+        volumes=known,
+        grace_seconds=spec.get("terminationGracePeriodSeconds"),
+        restart_policy=spec.get("restartPolicy", ""),
+        host_users=spec.get("hostUsers") is not False,
+        claims=frozenset(claim.get("name", "") for claim in claims),
+    )
+    regular: list[JSON] = spec.get("containers") or []
+    validation_containers.containers(report, regular, context, "spec.containers")
+    validation_containers.init_containers(report, spec.get("initContainers") or [], regular, context, "spec.initContainers")
+    validation_containers.ephemeral_containers(report, spec, context, "spec.ephemeralContainers")
+    if spec.get("resources"):
+        validation_resources.pod_resources(report, spec, "spec.resources")
+
+
+def _surroundings(report: Report, spec: JSON) -> None:
+    """Policies, security, scheduling, DNS, host namespaces."""
+    policy = spec.get("restartPolicy")
+    report.one_of("spec.restartPolicy", policy, RESTART_POLICIES)
+    report.one_of("spec.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
+    labels(report, spec.get("nodeSelector") or {}, "spec.nodeSelector")
+    if spec.get("hostNetwork"):
+        _host_network_ports(report, spec)
+    validation_security.pod_context(report, spec, "spec.securityContext")
+    if "affinity" in spec:
+        validation_scheduling.affinity(report, spec["affinity"], "spec.affinity")
+    _dns(report, spec)
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        kind = gate.get("conditionType", "")
+        report.invalids(f"spec.readinessGates[{index}].conditionType", kind, names.qualified(kind))
+    validation_scheduling.gates(report, spec.get("schedulingGates") or [], "spec.schedulingGates")
+    validation_scheduling.spread(report, spec.get("topologySpreadConstraints") or [], "spec.topologySpreadConstraints")
+    if spec.get("hostUsers") is False:
+        _own_users(report, spec)
+
+
+def _identity(report: Report, spec: JSON) -> None:
+    """Names, numbers and lists that stand for themselves."""
+    for name in ("serviceAccountName", "nodeName"):
+        if spec.get(name):
+            report.invalids(f"spec.{name}", spec[name], names.subdomain(spec[name]))
+    report.within("spec.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), 1, MAX_INT32)
+    for name in ("hostname", "subdomain"):
+        if spec.get(name):
+            report.invalids(f"spec.{name}", spec[name], names.label(spec[name]))
+    _hostname_override(report, spec)
+    validation_scheduling.tolerations(report, spec.get("tolerations") or [], "spec.tolerations")
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        _ip(report, alias.get("ip", ""), f"spec.hostAliases[{index}].ip")
+        for number, hostname in enumerate(alias.get("hostnames") or ()):
+            report.invalids(f"spec.hostAliases[{index}].hostnames[{number}]", hostname, names.subdomain(hostname))
+    for name in ("priorityClassName", "runtimeClassName"):
+        if spec.get(name):
+            report.invalids(f"spec.{name}", spec[name], names.subdomain(spec[name]))
+    if "preemptionPolicy" in spec and spec["preemptionPolicy"] not in ("PreemptLowerPriority", "Never"):
+        report.unsupported("spec.preemptionPolicy", spec["preemptionPolicy"], ("PreemptLowerPriority", "Never"))
+
+
+def _hostname_override(report: Report, spec: JSON) -> None:
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return
+    report.invalids("spec.hostnameOverride", name, names.subdomain(name))
+    if len(name) > 64:
+        report.too_long("spec.hostnameOverride", 64)
+    if spec.get("setHostnameAsFQDN"):
+        report.forbidden("spec.hostnameOverride", "may not be specified when setHostnameAsFQDN is true")
+    if spec.get("hostNetwork"):
+        report.forbidden("spec.hostnameOverride", "may not be specified when hostNetwork is true")
+
+
+def _claims(report: Report, claims: list[JSON], field: str) -> None:
+    seen: set[str] = set()
+    for index, claim in enumerate(claims):
+        path, name = f"{field}[{index}]", claim.get("name", "")
+        if not name:
+            report.required(f"{path}.name")
+        elif name in seen:
+            report.duplicate(f"{path}.name", name)
+        else:
+            report.invalids(f"{path}.name", name, names.container_name(name))
+        seen.add(name)
+        direct, template = claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName")
+        shown = {"Name": name, "ResourceClaimName": direct, "ResourceClaimTemplateName": template}
+        if direct is not None and template is not None:
+            report.invalid(path, shown, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+        if direct is None and template is None:
+            report.invalid(path, shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+
+
+def _host_network_ports(report: Report, spec: JSON) -> None:
+    for index, container in enumerate(spec.get("containers") or ()):
+        for number, port in enumerate(container.get("ports") or ()):
+            if port.get("hostPort") != port.get("containerPort"):
+                path = f"spec.containers[{index}].ports[{number}].containerPort"
+                report.invalid(path, port.get("containerPort", 0), "must match `hostPort` when `hostNetwork` is true")
+
+
+def _dns(report: Report, spec: JSON) -> None:
+    config: JSON | None = spec.get("dnsConfig")
+    if spec.get("dnsPolicy") == "None":
+        if config is None:
+            report.required("spec.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
+        elif not config.get("nameservers"):
+            report.required("spec.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
+    if not config:
+        return
+    servers, searches = config.get("nameservers") or [], config.get("searches") or []
+    if len(servers) > _MAX_NAMESERVERS:
+        report.invalid("spec.dnsConfig.nameservers", servers, f"must not have more than {_MAX_NAMESERVERS} nameservers")
+    for index, server in enumerate(servers):
+        _ip(report, server, f"spec.dnsConfig.nameservers[{index}]")
+    if len(searches) > _MAX_SEARCHES:
+        report.invalid("spec.dnsConfig.searches", searches, f"must not have more than {_MAX_SEARCHES} search paths")
+    if len(" ".join(searches)) > _MAX_SEARCH_CHARACTERS:
+        detail = f"must not have more than {_MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
+        report.invalid("spec.dnsConfig.searches", searches, detail)
+    for index, search in enumerate(searches):
+        report.invalids(f"spec.dnsConfig.searches[{index}]", search, names.subdomain(search.removesuffix(".")) if search != "." else ())
+    for index, option in enumerate(config.get("options") or ()):
+        if not option.get("name"):
+            report.required(f"spec.dnsConfig.options[{index}]", "must not be empty")
+
+
+def _ip(report: Report, text: str, field: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        report.invalid(field, text, _BAD_IP)
+
+
+def _own_users(report: Report, spec: JSON) -> None:
+    """The capitals are Go's."""
+    for wire, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
+        if spec.get(wire):
+            report.forbidden(f"spec.{shown}", _NOT_HOST_USERS)
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            if container.get("volumeDevices"):
+                report.forbidden(f"spec.{field}[{index}].volumeDevices", _NOT_HOST_USERS)
+
+
+_NOT_WINDOWS = ("hostPID", "hostIPC", "hostUsers", "shareProcessNamespace")
+_NOT_WINDOWS_CONTEXT = (
+    *("seLinuxOptions", "seccompProfile", "appArmorProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup"),
+    *("supplementalGroups", "supplementalGroupsPolicy"),
+)
+_NOT_WINDOWS_CONTAINER = (
+    *("appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged"),
+    *("allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"),
+)
+
+
+def _operating_system(report: Report, spec: JSON) -> None:
+    system = spec.get("os")
+    if system is None:
+        return
+    name = system.get("name", "")
+    if not name:
+        report.required("spec.os.name")
+    elif name not in ("linux", "windows"):
+        report.unsupported("spec.os", name, ("linux", "windows"))
+    windows = name == "windows"
+    if windows:
+        for field in _NOT_WINDOWS:
+            if spec.get(field):
+                report.forbidden(f"spec.{field}", "cannot be set for a windows pod")
+    if name in ("linux", "windows"):
+        _system_context(report, spec.get("securityContext") or {}, "spec.securityContext", _NOT_WINDOWS_CONTEXT, windows=windows)
+        for kind in ("containers", "initContainers", "ephemeralContainers"):
+            for index, container in enumerate(spec.get(kind) or ()):
+                path = f"spec.{kind}[{index}].securityContext"
+                _system_context(report, container.get("securityContext") or {}, path, _NOT_WINDOWS_CONTAINER, windows=windows)
+
+
+def _system_context(report: Report, context: JSON, path: str, linux_only: tuple[str, ...], *, windows: bool) -> None:
+    if not windows:
+        if "windowsOptions" in context:
+            report.forbidden(f"{path}.windowsOptions", "windows options cannot be set for a linux pod")
+        return
+    for field in linux_only:
+        if field in context:
+            report.forbidden(f"{path}.{field}", "cannot be set for a windows pod")
+
+
+def _no_tokens(report: Report, spec: JSON) -> None:
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            if "serviceAccountToken" in source:
+                path = f"spec.volumes[{index}].projected.sources[{number}].serviceAccountToken"
+                report.forbidden(path, "must not be specified when serviceAccountName is not set")

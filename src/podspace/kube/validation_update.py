@@ -1,0 +1,182 @@
+"""What an update of a Pod may change: by the main path, and by status, ephemeralcontainers and resize.
+
+Called by ``validation``. Where Go prints a difference of structs, the difference of the JSON is printed, with the API's names.
+Source: kubernetes pkg/apis/core/validation, ValidatePodUpdate and its siblings.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from typing import Any
+
+from podspace.kube import qos, schema, validation_pod
+from podspace.kube.json import JSON
+from podspace.kube.validation_metadata import IMMUTABLE
+from podspace.kube.validation_paths import MAX_INT32
+from podspace.kube.validation_report import Report
+
+_MUTABLE = (
+    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
+    "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+_RESIZABLE = "cpu and memory resources for non-ephemeral containers are mutable"
+
+
+def pod(report: Report, new: JSON, old: JSON) -> None:
+    """The main path."""
+    validation_pod.spec_rules(report, new)
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    for field in ("containers", "initContainers"):
+        if len(after.get(field) or ()) != len(before.get(field) or ()):
+            report.forbidden(f"spec.{field}", "pod updates may not add or remove containers")
+            return
+    if not _deadline(report, after.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")):
+        return
+    _tolerations(report, after.get("tolerations") or [], before.get("tolerations") or [])
+    _gates(report, after, before)
+    if after != before:
+        _nothing_else(report, after, before)
+
+
+def status(report: Report, new: JSON, old: JSON) -> None:
+    """/status."""
+    before, after = (one.get("status") or {} for one in (old, new))
+    if before.get("qosClass") and after.get("qosClass") != before["qosClass"]:
+        report.invalid("status.qosClass", after.get("qosClass", ""), IMMUTABLE)
+    if (old.get("spec") or {}).get("nodeName") and after.get("nominatedNodeName", "") != before.get("nominatedNodeName", ""):
+        report.forbidden("status.nominatedNodeName", "cannot be set once the pod is bound")
+
+
+def ephemeral_containers(report: Report, new: JSON, old: JSON) -> None:
+    """/ephemeralcontainers: appending only."""
+    validation_pod.spec_rules(report, new)
+    field = "spec.ephemeralContainers"
+    present = {container.get("name"): container for container in (new.get("spec") or {}).get("ephemeralContainers") or ()}
+    for container in (old.get("spec") or {}).get("ephemeralContainers") or ():
+        name = container.get("name", "")
+        if name not in present:
+            report.forbidden(field, f'existing ephemeral containers "{name}" may not be removed\n')
+        elif present[name] != container:
+            report.forbidden(field, f'existing ephemeral containers "{name}" may not be changed\n{_difference(container, present[name])}')
+
+
+def resize(report: Report, new: JSON, old: JSON) -> None:
+    """/resize: cpu and memory of containers, within the Pod's QoS class."""
+    validation_pod.spec_rules(report, new)
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    for field in ("containers", "initContainers"):
+        if len(after.get(field) or ()) != len(before.get(field) or ()):
+            report.forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")
+            return
+    if qos.qos_class(before) != qos.qos_class(after):
+        report.invalid("spec", qos.qos_class(before), "Pod QOS Class may not change as a result of resizing")
+    for field in ("containers", "initContainers"):
+        for index, (is_now, was) in enumerate(zip(after.get(field) or (), before.get(field) or (), strict=True)):
+            _not_removed(report, is_now, was, f"spec.{field}[{index}].resources")
+    munged = copy.deepcopy(after)
+    for field in ("containers", "initContainers"):
+        for is_now, was in zip(munged.get(field) or (), before.get(field) or (), strict=True):
+            _restore_resources(is_now, was)
+    if munged != before:
+        report.forbidden("spec", f"only {_RESIZABLE}\n{_difference(before, munged)}")
+
+
+def _not_removed(report: Report, is_now: JSON, was: JSON, field: str) -> None:
+    for side, word in (("requests", "requests"), ("limits", "limits")):
+        before, after = ((one.get("resources") or {}).get(side) or {} for one in (was, is_now))
+        if any(name in before and name not in after for name in ("cpu", "memory")):
+            report.forbidden(f"{field}.{side}", f"resource {word} cannot be removed")
+
+
+def _restore_resources(is_now: JSON, was: JSON) -> None:
+    """Undo what a resize may change, so that the rest can be compared."""
+    is_now.pop("resizePolicy", None)
+    if "resizePolicy" in was:
+        is_now["resizePolicy"] = was["resizePolicy"]
+    resources: JSON = is_now.setdefault("resources", {})
+    for side in ("requests", "limits"):
+        before = (was.get("resources") or {}).get(side) or {}
+        after = {name: amount for name, amount in (resources.get(side) or {}).items() if name not in ("cpu", "memory")}
+        after.update({name: before[name] for name in ("cpu", "memory") if name in before})
+        resources.pop(side, None)
+        if after:
+            resources[side] = after
+
+
+def _deadline(report: Report, after: int | None, before: int | None) -> bool:
+    """It can only come closer. False: the rest is not looked at."""
+    field = "spec.activeDeadlineSeconds"
+    if after is None:
+        if before is not None:
+            report.invalid(field, None, "must not update from a positive integer to nil value")
+        return True
+    if not 0 <= after <= MAX_INT32:
+        report.within(field, after, 0, MAX_INT32)
+        return False
+    if before is not None and before < after:
+        report.invalid(field, after, "must be less than or equal to previous value")
+        return False
+    return True
+
+
+def _tolerations(report: Report, after: list[JSON], before: list[JSON]) -> None:
+    kept = [_without_seconds(toleration) for toleration in after]
+    if any(_without_seconds(toleration) not in kept for toleration in before):
+        report.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+
+
+def _without_seconds(toleration: JSON) -> JSON:
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
+
+
+def _gates(report: Report, after: JSON, before: JSON) -> None:
+    known = [gate.get("name") for gate in before.get("schedulingGates") or ()]
+    for gate in after.get("schedulingGates") or ():
+        if gate.get("name") not in known:
+            report.forbidden("spec.schedulingGates", f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'")
+
+
+def _nothing_else(report: Report, after: JSON, before: JSON) -> None:
+    munged = copy.deepcopy(after)
+    for field in ("containers", "initContainers"):
+        for is_now, was in zip(munged.get(field) or (), before.get(field) or (), strict=True):
+            is_now["image"] = was.get("image", "")
+    for field in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
+        _restore(munged, before, field)
+    if before.get("terminationGracePeriodSeconds", 0) < 0 and munged.get("terminationGracePeriodSeconds") == 1:
+        _restore(munged, before, "terminationGracePeriodSeconds")
+    if munged == before or _gated_changes_only(munged, before):
+        return
+    report.forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n{_difference(_ordered(before), _ordered(munged))}")
+
+
+def _ordered(spec: JSON) -> JSON:
+    """What was put back stands at the end: only what differs shall look different."""
+    return schema.ordered("PodSpec", spec)
+
+
+def _gated_changes_only(munged: JSON, before: JSON) -> bool:
+    """While scheduling gates hold a Pod back, its nodeSelector may still grow."""
+    if not before.get("schedulingGates"):
+        return False
+    selector, was = munged.get("nodeSelector") or {}, before.get("nodeSelector") or {}
+    if any(selector.get(key) != value for key, value in was.items()):
+        return False
+    restored = dict(munged)
+    _restore(restored, before, "nodeSelector")
+    return restored == before
+
+
+def _restore(spec: JSON, before: JSON, field: str) -> None:
+    spec.pop(field, None)
+    if field in before:
+        spec[field] = before[field]
+
+
+def _difference(before: Any, after: Any) -> str:
+    """Changed lines of the JSON with three lines around them."""
+    old, new = (json.dumps(one, indent=1, ensure_ascii=False).splitlines() for one in (before, after))
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]
+    return "".join(f"{line}\n" for line in lines)

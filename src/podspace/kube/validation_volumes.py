@@ -1,0 +1,290 @@
+"""Rules of volumes, mounts and block devices.
+
+Called by ``validation_pod`` (volumes) and ``validation_containers`` (mounts). Source: kubernetes pkg/apis/core/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from podspace.kube import names, quantity
+from podspace.kube.json import JSON
+from podspace.kube.validation_paths import (
+    VOLUME_FIELDS,
+    descending_path,
+    field_ref,
+    key_to_path,
+    local_path,
+    mode,
+    no_backsteps,
+    resource_ref,
+)
+from podspace.kube.validation_report import Report
+
+_HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_RECURSIVE = ("Disabled", "Enabled", "IfPossible")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_SHORTEST_TOKEN_SECONDS = 600
+_LONGEST_TOKEN_SECONDS = 1 << 32
+
+
+def volumes(report: Report, given: list[JSON], field: str) -> dict[str, JSON]:
+    """The volumes that are all right, by name: mounts may refer to those."""
+    valid: dict[str, JSON] = {}
+    for index, volume in enumerate(given):
+        path = f"{field}[{index}]"
+        before = len(report.causes)
+        _source(report, volume, path)
+        name = volume.get("name", "")
+        if not name:
+            report.required(f"{path}.name")
+        else:
+            report.invalids(f"{path}.name", name, names.container_name(name))
+        if name in valid:
+            report.duplicate(f"{path}.name", name)
+        if len(report.causes) == before:
+            valid[name] = volume
+    return valid
+
+
+def mounts(report: Report, container: JSON, known: dict[str, JSON], field: str) -> None:
+    """``known``: from ``volumes``."""
+    devices = container.get("volumeDevices") or []
+    device_names = {device.get("name") for device in devices}
+    device_paths = {device.get("devicePath") for device in devices}
+    paths: set[str] = set()
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        here, name, path = f"{field}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
+        if not name:
+            report.required(f"{here}.name")
+        if name not in known:
+            report.not_found(f"{here}.name", name)
+        if not path:
+            report.required(f"{here}.mountPath")
+        if path in paths:
+            report.invalid(f"{here}.mountPath", path, "must be unique")
+        paths.add(path)
+        if name in device_names:
+            report.invalid(f"{here}.name", name, "must not already exist in volumeDevices")
+        if path in device_paths:
+            report.invalid(f"{here}.mountPath", path, "must not already exist as a path in volumeDevices")
+        _mount_options(report, mount, container, field, here)
+
+
+def devices(report: Report, container: JSON, known: dict[str, JSON], field: str) -> None:
+    taken = container.get("volumeMounts") or []
+    seen_names: set[str] = set()
+    seen_paths: set[str] = set()
+    for index, device in enumerate(container.get("volumeDevices") or ()):
+        here, name, path = f"{field}[{index}]", device.get("name", ""), device.get("devicePath", "")
+        if not name:
+            report.required(f"{here}.name")
+        if name in seen_names:
+            report.invalid(f"{here}.name", name, "must be unique")
+        if name not in known:
+            report.not_found(f"{here}.name", name)
+        elif not ("persistentVolumeClaim" in known[name] or "ephemeral" in known[name]):
+            report.invalid(f"{here}.name", name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode")
+        if not path:
+            report.required(f"{here}.devicePath")
+        elif path in seen_paths:
+            report.invalid(f"{here}.devicePath", path, "must be unique")
+        elif ".." in path.split("/"):
+            report.invalid(f"{here}.devicePath", path, "can not contain backsteps ('..')")
+        seen_names.add(name)
+        seen_paths.add(path)
+        if any(mount.get("name") == name for mount in taken):
+            report.invalid(f"{here}.name", name, "must not already exist in volumeMounts")
+        if any(mount.get("mountPath") == path for mount in taken):
+            report.invalid(f"{here}.devicePath", path, "must not already exist as a path in volumeMounts")
+
+
+def _mount_options(report: Report, mount: JSON, container: JSON, field: str, here: str) -> None:
+    """These are reported without the mount's index, as Go does."""
+    if mount.get("subPath"):
+        descending_path(report, mount["subPath"], f"{field}.subPath")
+    if mount.get("subPathExpr"):
+        if mount.get("subPath"):
+            report.invalid(f"{here}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive")
+        descending_path(report, mount["subPathExpr"], f"{field}.subPathExpr")
+    propagation = mount.get("mountPropagation")
+    if propagation is not None:
+        if propagation not in _PROPAGATIONS:
+            report.unsupported(f"{field}.mountPropagation", propagation, _PROPAGATIONS)
+        if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+            report.forbidden(f"{field}.mountPropagation", "Bidirectional mount propagation is available only to privileged containers")
+    _recursive_read_only(report, mount, f"{field}.recursiveReadOnly")
+
+
+def _recursive_read_only(report: Report, mount: JSON, field: str) -> None:
+    value = mount.get("recursiveReadOnly")
+    if value in (None, "Disabled"):
+        return
+    if value not in _RECURSIVE:
+        report.unsupported(field, value, _RECURSIVE)
+        return
+    if not mount.get("readOnly"):
+        report.forbidden(field, "may only be specified when readOnly is true")
+    if mount.get("mountPropagation") not in (None, "None"):
+        report.forbidden(field, "may only be specified when mountPropagation is None or not specified")
+
+
+def _source(report: Report, volume: JSON, field: str) -> None:
+    kinds = [kind for kind in volume if kind != "name"]
+    kinds.sort(key=lambda kind: _ORDER.index(kind) if kind in _ORDER else len(_ORDER))
+    if not kinds:
+        report.required(field, "must specify a volume type")
+        return
+    for kind in kinds[1:]:
+        report.forbidden(f"{field}.{kind}", "may not specify more than 1 volume type")
+    rule = _RULES.get(kinds[0])
+    if rule is not None:
+        rule(report, volume[kinds[0]], f"{field}.{kinds[0]}")
+
+
+def _empty_dir(report: Report, source: JSON, field: str) -> None:
+    if "sizeLimit" in source and quantity.parse(source["sizeLimit"]).nanos < 0:
+        report.forbidden(f"{field}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+
+
+def _host_path(report: Report, source: JSON, field: str) -> None:
+    path = source.get("path", "")
+    if not path:
+        report.required(f"{field}.path")
+        return
+    no_backsteps(report, path, f"{field}.path")
+    if source.get("type", "") not in _HOST_PATH_TYPES:
+        report.unsupported(f"{field}.type", source["type"], _HOST_PATH_TYPES)
+
+
+def _keyed(name_field: str) -> Callable[[Report, JSON, str], None]:
+    def rule(report: Report, source: JSON, field: str) -> None:
+        if not source.get(name_field):
+            report.required(f"{field}.{name_field}")
+        mode(report, source.get("defaultMode"), f"{field}.defaultMode")
+        for index, item in enumerate(source.get("items") or ()):
+            key_to_path(report, item, f"{field}.items[{index}]")
+
+    return rule
+
+
+def _needs(*required: str) -> Callable[[Report, JSON, str], None]:
+    def rule(report: Report, source: JSON, field: str) -> None:
+        for name in required:
+            if not source.get(name):
+                report.required(f"{field}.{name}")
+
+    return rule
+
+
+def _nfs(report: Report, source: JSON, field: str) -> None:
+    _needs("server", "path")(report, source, field)
+    if source.get("path") and not source["path"].startswith("/"):
+        report.invalid(f"{field}.path", source["path"], "must be an absolute path")
+
+
+def _downward(report: Report, source: JSON, field: str) -> None:
+    mode(report, source.get("defaultMode"), f"{field}.defaultMode")
+    for item in source.get("items") or ():
+        _downward_file(report, item, field)
+
+
+def _downward_file(report: Report, item: JSON, field: str) -> None:
+    """Reported without the item's index, as Go does."""
+    if not item.get("path"):
+        report.required(f"{field}.path")
+    else:
+        local_path(report, item["path"], f"{field}.path")
+    if "fieldRef" in item:
+        field_ref(report, item["fieldRef"], f"{field}.fieldRef", VOLUME_FIELDS)
+        if "resourceFieldRef" in item:
+            report.invalid(field, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+    elif "resourceFieldRef" in item:
+        resource_ref(report, item["resourceFieldRef"], f"{field}.resourceFieldRef", in_volume=True)
+    else:
+        report.required(field, "one of fieldRef and resourceFieldRef is required")
+    mode(report, item.get("mode"), f"{field}.mode")
+
+
+def _image(report: Report, source: JSON, field: str) -> None:
+    if not source.get("reference"):
+        report.required(f"{field}.reference")
+    policy = source.get("pullPolicy")
+    if policy and policy not in _PULL_POLICIES:
+        report.unsupported(f"{field}.pullPolicy", policy, _PULL_POLICIES)
+
+
+def _projected(report: Report, source: JSON, field: str) -> None:
+    mode(report, source.get("defaultMode"), f"{field}.defaultMode")
+    paths: set[str] = set()
+    for index, part in enumerate(source.get("sources") or ()):
+        here = f"{field}.sources[{index}]"
+        for kind in ("secret", "configMap"):
+            if kind in part:
+                _projected_keys(report, part[kind], f"{here}.{kind}", field, paths)
+        for item in (part.get("downwardAPI") or {}).get("items") or ():
+            _downward_file(report, item, f"{here}.downwardAPI")
+            _claim_path(report, item.get("path", ""), item.get("path", ""), field, paths)
+        if "serviceAccountToken" in part:
+            _token(report, part["serviceAccountToken"], f"{here}.serviceAccountToken", field, paths)
+        if len(part) > 1:
+            report.forbidden(here, "may not specify more than 1 volume type per source")
+
+
+def _projected_keys(report: Report, source: JSON, here: str, field: str, paths: set[str]) -> None:
+    name = source.get("name", "")
+    if not name:
+        report.required(f"{here}.name")
+    for index, item in enumerate(source.get("items") or ()):
+        key_to_path(report, item, f"{here}.items[{index}]")
+        _claim_path(report, item.get("path", ""), name, field, paths)
+
+
+def _token(report: Report, token: JSON, here: str, field: str, paths: set[str]) -> None:
+    seconds = token.get("expirationSeconds", _SHORTEST_TOKEN_SECONDS)
+    if seconds < _SHORTEST_TOKEN_SECONDS:
+        report.invalid(f"{here}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+    elif seconds > _LONGEST_TOKEN_SECONDS:
+        report.invalid(f"{here}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+    if not token.get("path"):
+        report.required(f"{here}.path")
+    else:
+        local_path(report, token["path"], f"{here}.path")
+        _claim_path(report, token["path"], token["path"], field, paths)
+
+
+def _claim_path(report: Report, path: str, shown: str, field: str, paths: set[str]) -> None:
+    if path and path in paths:
+        report.invalid(field, shown, "conflicting duplicate paths")
+    paths.add(path)
+
+
+# The order in which a real server looks at them: the first one found is the volume's, the others are one too many.
+_ORDER = (
+    *("emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker"),
+    *("persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile"),
+    *("vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral"),
+    "image",
+)
+_RULES: dict[str, Callable[[Report, JSON, str], None]] = {
+    "emptyDir": _empty_dir,
+    "hostPath": _host_path,
+    "gitRepo": _needs("repository"),
+    "gcePersistentDisk": _needs("pdName"),
+    "awsElasticBlockStore": _needs("volumeID"),
+    "secret": _keyed("secretName"),
+    "configMap": _keyed("name"),
+    "nfs": _nfs,
+    "iscsi": _needs("targetPortal", "iqn"),
+    "glusterfs": _needs("endpoints", "path"),
+    "persistentVolumeClaim": _needs("claimName"),
+    "downwardAPI": _downward,
+    "projected": _projected,
+    "csi": _needs("driver"),
+    "ephemeral": _needs("volumeClaimTemplate"),
+    "image": _image,
+    "flexVolume": _needs("driver"),
+    "azureFile": _needs("secretName", "shareName"),
+    "vsphereVolume": _needs("volumePath"),
+}

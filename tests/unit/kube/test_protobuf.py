@@ -1,0 +1,97 @@
+"""Protobuf bodies, as kubectl sends them, become the objects they stand for."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from podspace import errors
+from podspace.kube import decode, protobuf, resources, strict
+from podspace.kube.json import JSON
+from tests.unit.kube import facts
+
+CONFIG_MAP = "azhzAAoPCgJ2MRIJQ29uZmlnTWFwEi4KEwoDY20xEgAaACIAKgAyADgAQgASBgoBYRIBMRIPCgVmLnR4dBIGaGVsbG8KGgAiAA=="
+
+
+def test_a_configmap_of_kubectl_create_is_read() -> None:
+    decoded = decode.decode(
+        base64.b64decode(CONFIG_MAP), "application/vnd.kubernetes.protobuf", resources.CONFIGMAPS, field_validation="Strict"
+    )
+    assert decoded.obj == {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "cm1"}, "data": {"a": "1", "f.txt": "hello\n"}}
+
+
+def test_a_zero_is_unset_unless_the_field_is_a_pointer() -> None:
+    host_pid, shared = b"\x60\x00", b"\xd8\x01\x00"  # fields 12 and 27 of PodSpec
+    assert protobuf.message("PodSpec", host_pid + shared) == {"shareProcessNamespace": False}
+
+
+def test_negative_integers_are_ten_byte_varints() -> None:
+    grace = b"\x20" + b"\xff" * 9 + b"\x01"
+    assert protobuf.message("PodSpec", grace) == {"terminationGracePeriodSeconds": -1}
+
+
+@pytest.mark.parametrize("broken", [b"\x0a\x05ab", b"\x0a", b"\x0b\x01", b"\xff" * 11])
+def test_broken_bytes_are_a_clear_refusal(broken: bytes) -> None:
+    body = protobuf.MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + bytes([len(broken)]) + broken
+    with pytest.raises(errors.BadRequest):
+        decode.decode(body, "application/vnd.kubernetes.protobuf", resources.PODS)
+
+
+def test_another_beginning_is_refused() -> None:
+    with pytest.raises(errors.BadRequest, match=r"expected prefix \[107 56 115 0\]"):
+        decode.decode(b"abc", "application/vnd.kubernetes.protobuf", resources.PODS)
+
+
+def test_a_time_beyond_the_calendar_is_a_clear_refusal() -> None:
+    time = b"\x08" + b"\xff" * 8 + b"\x7f"
+    metadata = b"\x42" + bytes([len(time)]) + time
+    raw = b"\x0a" + bytes([len(metadata)]) + metadata
+    body = protobuf.MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + bytes([len(raw)]) + raw
+    with pytest.raises(errors.BadRequest):
+        decode.decode(body, "application/vnd.kubernetes.protobuf", resources.PODS)
+
+
+def _recorded() -> list[Any]:
+    """Every body kubectl sent as protobuf in the recordings, with what the recorder made of it."""
+    if not facts.present():
+        return []
+    found: dict[str, Any] = {}
+    for path in sorted((facts.FACTS / "samples").glob("kubectl*.json")):
+        _collect(json.loads(path.read_text()), path.stem, found)
+    return list(found.values())
+
+
+def _collect(value: Any, name: str, found: dict[str, Any]) -> None:
+    if isinstance(value, dict):
+        if "<protobuf>" in value and "base64" in value:
+            found.setdefault(value["base64"], pytest.param(value, id=f"{name}-{value['bytes']}"))
+        for item in value.values():
+            _collect(item, name, found)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, name, found)
+
+
+@facts.needs
+@pytest.mark.parametrize("body", _recorded())
+def test_what_kubectl_sends_is_read_as_the_recorder_read_it(body: JSON) -> None:
+    raw, wanted = base64.b64decode(body["base64"]), body["decoded"]
+    kind = wanted["kind"]
+    resource = resources.by_kind(kind)
+    if resource is None:
+        obj = decode.decode_options(raw, "application/vnd.kubernetes.protobuf", kind)
+    else:
+        obj = decode.decode(raw, "application/vnd.kubernetes.protobuf", resource, field_validation="Strict").obj
+    expected = {"kind": kind, "apiVersion": wanted["apiVersion"], **strict.normalize(wanted, kind, resource.group if resource else "")}
+    assert _pruned(obj) == _pruned(expected)
+
+
+def _pruned(value: Any) -> Any:
+    """Without empty objects, which the recorder did not keep."""
+    if isinstance(value, dict):
+        kept = {key: _pruned(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item != {}}
+    return [_pruned(item) for item in value] if isinstance(value, list) else value
