@@ -1,0 +1,1 @@
+"""Protocols without I/O: bytes in, events out. Imports nothing of podspace but ``errors``."""
