@@ -1,0 +1,128 @@
+"""Mounts: overlay roots and small tmpfs, made and undone by system call.
+
+Called by ``runtime`` (in a thread when it may take long). Knows folders, not containers.
+Source: mount(2), Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from podspace.linux import syscalls
+
+_OPTION_BYTES = 4000  # mount(2) copies at most one page of options
+_SPECIAL = set(':,\\"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountEntry:
+    """A line of mountinfo. ``root`` is the folder of the file system that is mounted at ``target``."""
+
+    root: str
+    target: str
+    fstype: str
+    options: tuple[str, ...]
+    propagation: tuple[str, ...]
+
+
+def parse_mountinfo(text: str) -> list[MountEntry]:
+    """Source: proc(5), /proc/pid/mountinfo."""
+    entries = []
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, tail = left.split(" "), right.split(" ")
+        entries.append(
+            MountEntry(
+                root=_unescape(fields[3]),
+                target=_unescape(fields[4]),
+                fstype=tail[0],
+                options=tuple(tail[2].split(",")) if len(tail) > 2 else (),
+                propagation=tuple(fields[6:]),
+            )
+        )
+    return entries
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
+
+
+def table() -> list[MountEntry]:
+    """Every mount this process sees."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_mountinfo(file.read())
+
+
+def below(folder: Path) -> list[str]:
+    """Mount points at or under a folder, deepest (and latest) first: the order to unmount them in."""
+    prefix = str(folder)
+    found = [entry.target for entry in table() if entry.target == prefix or entry.target.startswith(prefix + "/")]
+    return found[::-1]
+
+
+def is_mounted(target: Path) -> bool:
+    """Whether something is mounted exactly there."""
+    return str(target) in below(target)
+
+
+def unmount(target: Path) -> None:
+    """Unmount, lazily if a process still uses it. Nothing mounted, or nothing there: fine."""
+    try:
+        syscalls.umount2(str(target), syscalls.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            syscalls.umount2(str(target), syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
+        elif error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount everything at and under a folder."""
+    for target in below(folder):
+        unmount(Path(target))
+
+
+def tmpfs(target: Path, *, size_bytes: int, mode: int = 0o1777) -> None:
+    """Mount an empty tmpfs."""
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount("shm", str(target), "tmpfs", flags, f"mode={mode:o},size={size_bytes}")
+
+
+def overlay(target: Path, *, layers: Sequence[Path], upper: Path, work: Path) -> None:
+    """Mount an overlay; ``layers`` lowest first, as images have them.
+
+    ``volatile``: nothing is synced to disk, neither by the container nor at unmount. A container's root does not outlive a reboot anyway.
+    """
+    with _lowerdir(layers) as lower:
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        try:
+            syscalls.mount("overlay", str(target), "overlay", 0, options + ",volatile")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            syscalls.mount("overlay", str(target), "overlay", 0, options)
+
+
+@contextlib.contextmanager
+def _lowerdir(layers: Sequence[Path]) -> Iterator[str]:
+    """The option's value, topmost layer first: as paths, or where those are too long or hold separators as /proc/self/fd/N."""
+    names = [str(layer) for layer in reversed(layers)]
+    plain = ":".join(names)
+    if len(os.fsencode(plain)) < _OPTION_BYTES - 1024 and not any(_SPECIAL & set(name) for name in names):
+        yield plain
+        return
+    opened = [os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for name in names]
+    try:
+        yield ":".join(f"/proc/self/fd/{fd}" for fd in opened)
+    finally:
+        for fd in opened:
+            os.close(fd)

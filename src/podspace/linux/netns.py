@@ -1,0 +1,57 @@
+"""Sockets inside another network namespace, without moving this process there.
+
+Called by ``network`` (netlink inside a Pod) and ``runtime`` (port-forward connects to a Pod's loopback). A socket belongs for ever
+to the netns it was created in, whichever thread uses it, so a thread of its own enters, creates it, and ends: no thread of a pool
+is ever left in the wrong namespace.
+Source: network_namespaces(7), setns(2).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from podspace.linux import syscalls
+
+CLONE_NEWNET = 0x40000000
+
+Made = TypeVar("Made")
+
+
+def inside(pid: int, make: Callable[[], Made]) -> Made:
+    """Call ``make`` in a short-lived thread that is in the netns of ``pid``; return or raise what it does. About 0.2 ms.
+
+    Raises: OSError (ENOENT: no such process; EPERM: not root).
+    """
+    outcome: list[Made] = []
+    failure: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            _enter(f"/proc/{pid}/ns/net")
+            outcome.append(make())
+        except BaseException as error:  # handed to the caller below
+            failure.append(error)
+
+    thread = threading.Thread(target=enter, name=f"netns-{pid}", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def open_socket(pid: int, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
+    """A socket that lives in the netns of ``pid``, to be used from anywhere."""
+    return inside(pid, lambda: socket.socket(family, kind, protocol))
+
+
+def _enter(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(descriptor, CLONE_NEWNET)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,75 @@
+"""Both versions on folders that look like theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from podspace.linux import cgroups
+
+LIMITS = cgroups.Limits(cpu_shares=512, cpu_quota_micros=50_000, cpu_period_micros=100_000, memory_limit_bytes=1 << 20, pids_limit=9)
+
+
+def test_v1_writes_each_limit_where_its_controller_is(tmp_path: Path) -> None:
+    roots = {name: tmp_path / name for name in ("cpu", "memory", "pids")}
+    here = cgroups.V1(roots)
+    here.create("/podspace/pod1", LIMITS)
+    read = {path.name: path.read_text() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert read == {
+        "cpu.shares": "512",
+        "cpu.cfs_quota_us": "50000",
+        "cpu.cfs_period_us": "100000",
+        "memory.limit_in_bytes": "1048576",
+        "pids.max": "9",
+    }
+
+
+def test_v2_delegates_controllers_and_writes_limits(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu\n")
+    cgroups.V2(tmp_path).create("/podspace/pod1", LIMITS)
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+pids"
+    pod = tmp_path / "podspace/pod1"
+    assert (pod / "cpu.max").read_text() == "50000 100000"
+    assert (pod / "memory.max").read_text() == "1048576"
+    assert (pod / "cpu.weight").read_text() == "20"
+
+
+def test_only_controllers_that_can_be_handed_on_are_usable(tmp_path: Path) -> None:
+    """In a cgroup namespace with processes at its root the kernel refuses memory and io."""
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu pids\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cgroups, "_write", _busy)
+        assert cgroups.usable_controllers(tmp_path) == ["cpu", "pids"]
+
+
+def _busy(path: Path, value: str) -> None:
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+
+def test_shares_become_weights_as_everywhere_else() -> None:
+    assert [cgroups.weight_of_shares(shares) for shares in (0, 2, 1024, 262144)] == [0, 1, 39, 10000]
+
+
+def test_what_is_not_there_is_empty_and_removing_it_is_fine(tmp_path: Path) -> None:
+    here = cgroups.V2(tmp_path)
+    assert (here.processes("/x"), here.children("/x"), here.oom_kills("/x"), here.exists("/x")) == ([], [], 0, False)
+    asyncio.run(here.kill("/x"))
+    here.remove("/x")
+    here.prune("/x")
+
+
+def test_processes_are_those_of_the_whole_tree(tmp_path: Path) -> None:
+    for path, pids in (("a", "1\n"), ("a/b", "2\n3\n")):
+        (tmp_path / path).mkdir()
+        (tmp_path / path / "cgroup.procs").write_text(pids)
+    (tmp_path / "a/memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    here = cgroups.V2(tmp_path)
+    assert sorted(here.processes("/a")) == [1, 2, 3]
+    assert here.children("/a") == ["/a/b"]
+    assert here.oom_kills("/a") == 2
