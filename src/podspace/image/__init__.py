@@ -1,0 +1,1 @@
+"""Images: names, registries, layers unpacked for overlayfs, and the store that keeps them."""
