@@ -1,0 +1,1 @@
+"""The Pod network: one bridge, one address per sandbox, NAT to the outside."""

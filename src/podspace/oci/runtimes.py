@@ -1,0 +1,154 @@
+"""crun, runc or another OCI runtime: which one, how to call it, and what it says when it refuses.
+
+Both take the same commands and flags, so one class drives them. Called by ``runtime`` and, for its arguments, by ``conmon``.
+Knows bundles and ids; nothing of sandboxes. Source: crun(1), runc(8), OCI runtime-spec runtime.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from podspace import errors
+from podspace.aio import process
+from podspace.linux import pidfd, procfs
+
+log = logging.getLogger(__name__)
+CHOICE = ("crun", "runc")
+_SHORT_CALLS = frozenset({"create", "run", "start", "state", "delete", "update", "kill"})
+
+
+@functools.cache
+def find(name: str = "") -> Path:
+    """Return the program. ``name``: "" = crun, else runc; a name on PATH, or a path. Raises: Unsupported."""
+    for candidate in (name,) if name else CHOICE:
+        found = shutil.which(candidate)
+        if found is not None:
+            return Path(found).resolve() if os.path.isabs(candidate) else Path(found)
+    wanted = name or " or ".join(CHOICE)
+    raise errors.Unsupported(f"no OCI runtime: {wanted} is not on PATH; install it (Debian, Ubuntu: apt install crun)")
+
+
+class OciRuntime:
+    """One OCI runtime with a state folder of ours. Every verb is one short-lived process."""
+
+    def __init__(self, program: Path, root: Path) -> None:
+        self.program = program
+        self.root = root
+
+    @property
+    def is_crun(self) -> bool:
+        return "crun" in self.program.name
+
+    def global_arguments(self, log: Path | None = None) -> list[str]:
+        """Arguments before the verb."""
+        arguments = [f"--root={self.root}"]
+        if log is not None:
+            arguments += [f"--log={log}", "--log-format=json"]
+        return arguments
+
+    def _argv(self, *words: str, log: Path | None = None) -> list[str]:
+        return [str(self.program), *self.global_arguments(log), *words]
+
+    async def run_detached(self, identifier: str, bundle: Path, *, pid_file: Path, log: Path) -> None:
+        """Create and start; the container becomes nobody's child. Raises: ToolError with the runtime's own words."""
+        await self._checked(log, "run", "--detach", f"--bundle={bundle}", f"--pid-file={pid_file}", identifier, silent=True)
+
+    async def start(self, identifier: str, *, log: Path) -> None:
+        """Let a created container's process go. Raises: ToolError."""
+        await self._checked(log, "start", identifier)
+
+    async def state(self, identifier: str) -> str:
+        """Return creating, created, running or stopped; "" when the runtime knows no such container, or does not work at all."""
+        try:
+            done = await process.run(self._argv("state", identifier))
+            return str(json.loads(done.stdout)["status"]) if done.exit_status == 0 else ""
+        except (errors.ToolError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s does not tell the state of %s: %s", self.program, identifier, error)
+            return ""
+
+    async def delete(self, identifier: str) -> None:
+        """Kill and remove the container, its cgroup and the runtime's state. Unknown: fine."""
+        state = self.root / identifier
+        if not state.exists():
+            return
+        try:
+            (await process.run(self._argv("delete", "--force", identifier))).check()
+        except (
+            errors.ToolError
+        ) as error:  # killed while it wrote its state, it does not understand that itself; or it is not there any more
+            if state.exists():
+                log.warning("%s left state it cannot delete, removing %s: %s", self.program.name, state, error)
+                await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
+
+    async def settle(self, seconds: float, *, contained: Collection[int] = ()) -> None:
+        """Let the calls of a former server, which outlive it, come to their end; kill what takes longer than ``seconds``.
+
+        Not ``exec``: that lasts as long as the program it runs. ``contained``: processes in containers; until it is started, a created
+        one's first process still has the arguments of the call that made it.
+        """
+        pids = [pid for pid in procfs.pids() if pid not in contained and self._is_short_call(procfs.cmdline(pid))]
+        try:
+            async with asyncio.timeout(seconds):
+                await pidfd.wait_all(pids)
+        except TimeoutError:
+            for pid in pids:
+                if self._is_short_call(procfs.cmdline(pid)):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            await pidfd.wait_all(pids)
+
+    def _is_short_call(self, words: list[str]) -> bool:
+        return f"--root={self.root}" in words and bool(_SHORT_CALLS.intersection(words)) and "exec" not in words
+
+    async def update(self, identifier: str, resources: dict[str, Any]) -> None:
+        """Change the limits of a container; ``resources`` is ``linux.resources``. Raises: ToolError."""
+        source = process.run(self._argv("update", "--resources=/dev/stdin", identifier), stdin=json.dumps(resources).encode())
+        (await source).check()
+
+    def exec_argv(
+        self, identifier: str, *, process_file: Path, pid_file: Path, log: Path, terminal: bool, console_socket: str
+    ) -> list[str]:
+        """The command that runs ``process_file`` (an OCI process object) in a running container and exits as it does."""
+        words = ["exec", f"--process={process_file}", f"--pid-file={pid_file}"]
+        words += ["--tty"] if terminal else []
+        words += [f"--console-socket={console_socket}"] if console_socket else []
+        return self._argv(*words, identifier, log=log)
+
+    async def _checked(self, log: Path, *words: str, silent: bool = False) -> None:
+        argv = self._argv(*words, log=log)
+        done = await process.run(argv, silent=silent)
+        if done.exit_status != 0:
+            said = reason(log) or done.stderr.decode(errors="replace")
+            raise errors.ToolError(argv, done.exit_status, said)
+
+
+def reason(log: Path) -> str:
+    """Return the last error an OCI runtime wrote to its JSON log, "" if none."""
+    try:
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    found = ""
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level", "error") in ("error", "fatal"):
+            found = str(entry.get("msg", "")) or found
+    return found.strip()
+
+
+def words(program: Path, said: str) -> str:
+    """The runtime's sentence with the program in front, as a status message has it."""
+    return f"{program.name}: {said}" if said and not said.startswith(program.name) else said
