@@ -1,0 +1,55 @@
+"""The program that is PID 1 of a sandbox, and the folder it has for a root.
+
+catatonit -P reaps orphans and otherwise sleeps; it is shown as /pause, with no argument, because that is what people look for in ``ps``.
+Called by ``sandbox_run``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+from pathlib import Path
+
+from podspace import errors
+from podspace.linux import procfs
+from podspace.runtime import layout, records, spec_sandbox
+
+_PLACES = ("catatonit", "/usr/libexec/podman/catatonit", "/usr/lib/podman/catatonit", "/usr/libexec/catatonit/catatonit")
+
+
+@functools.cache
+def program() -> Path:
+    """Raises: Unsupported."""
+    for place in _PLACES:
+        found = shutil.which(place)
+        if found is not None:
+            return Path(found).resolve()
+    raise errors.Unsupported("catatonit is not on PATH; install it (Debian, Ubuntu: apt install catatonit)")
+
+
+def make_rootfs(places: layout.Layout) -> Path:
+    """Make the folder all /pause of this server share, read-only to them; idempotent."""
+    rootfs = places.pause
+    for name in ("proc", "dev", "sys"):
+        (rootfs / name).mkdir(exist_ok=True)
+    (rootfs / "pause").touch()
+    return rootfs
+
+
+def show_as_pause(sandbox: records.Sandbox) -> None:
+    """Hide the argument from ``ps``, once the program has read it; until then nothing is done, and later steps call again.
+
+    Where the kernel refuses it stays visible.
+    """
+    if not sandbox.disguised:
+        with contextlib.suppress(OSError):
+            if _is_waiting(sandbox.facts.pid):
+                sandbox.disguised = procfs.hide_arguments(sandbox.facts.pid, spec_sandbox.ARGUMENTS, keep=1)
+
+
+def _is_waiting(pid: int) -> bool:
+    """Whether it has opened the signalfd it then waits on: its arguments were parsed before."""
+    folder = f"/proc/{pid}/fd"
+    return any("signalfd" in os.readlink(f"{folder}/{name}") for name in os.listdir(folder))

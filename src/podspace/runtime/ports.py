@@ -1,0 +1,60 @@
+"""What the engine needs from ``image`` and ``network``, so that either can be another (a fake, CNI)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from podspace.network.hostports import HostPort
+
+
+class ImageConfig(Protocol):
+    """The part of an image's config that decides how a container starts. ``env``: "NAME=value" each, or pairs."""
+
+    @property
+    def entrypoint(self) -> Sequence[str]: ...
+    @property
+    def cmd(self) -> Sequence[str]: ...
+    @property
+    def env(self) -> Sequence[str] | Sequence[tuple[str, str]]: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def working_dir(self) -> str: ...
+    @property
+    def stop_signal(self) -> str: ...
+
+
+class Image(Protocol):
+    """An image that is present. ``layers`` are unpacked folders, lowest first."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def config(self) -> ImageConfig: ...
+    @property
+    def layers(self) -> Sequence[Path]: ...
+
+
+class Images(Protocol):
+    """Where images are looked up."""
+
+    def find(self, reference: str, /) -> Image | None:
+        """By id or reference."""
+
+
+class Network(Protocol):
+    """What gives a sandbox its address."""
+
+    async def attach(self, sandbox_id: str, pid: int, /) -> tuple[str, ...]:
+        """Configure the netns of ``pid``; return its addresses."""
+
+    async def publish(self, sandbox_id: str, address: str, wanted: Sequence[HostPort], /) -> None:
+        """Lead ports of the host to the sandbox, until it is detached."""
+
+    async def detach(self, sandbox_id: str, /) -> None:
+        """Take the address back. Not attached: fine."""
+
+    async def recover(self, live: Mapping[str, int], /) -> None:
+        """Adopt what these sandboxes (id -> pid) have, remove the rest."""

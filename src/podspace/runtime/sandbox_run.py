@@ -1,0 +1,131 @@
+"""Run a sandbox: its cgroup, /dev/shm and files, then /pause with the namespaces, then its network.
+
+Called by ``Engine.run_sandbox``. Each step is undone by ``sandbox_stop.discard`` alone, from the intent written first: by us when a step
+fails or is cancelled, by ``recover`` when the server was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from podspace import errors
+from podspace.aio import cleanup
+from podspace.linux import cgroups, mounts, pidfd
+from podspace.runtime import codec, layout, model, pause, records, sandbox_stop, spec_sandbox, world
+
+_UNDO_SECONDS = 30
+
+
+async def run(here: world.World, config: model.SandboxConfig) -> records.Sandbox:
+    """Return the sandbox once it is ready and has its address.
+
+    Cancelled or failed: nothing of it is left. Raises: AlreadyExists, ToolError, OSError.
+    """
+    _check_unique(here, config)
+    identifier = model.SandboxId(secrets.token_hex(32))
+    cgroup = config.cgroup_parent or f"{here.settings.cgroup_root}/{_cgroup_name(config, identifier)}"
+    sandbox = records.Sandbox(intent=records.SandboxIntent(id=identifier, config=config, created_nanos=time.time_ns(), cgroup=cgroup))
+    here.sandboxes[identifier] = sandbox
+    try:
+        await _build(here, sandbox)
+    except BaseException:
+        await cleanup.undo(sandbox_stop.discard(here, sandbox), _UNDO_SECONDS)
+        raise
+    return sandbox
+
+
+def _check_unique(here: world.World, config: model.SandboxConfig) -> None:
+    wanted = (config.owner, config.namespace, config.name, config.uid, config.attempt)
+    for other in here.sandboxes.values():
+        known = other.config
+        if (known.owner, known.namespace, known.name, known.uid, known.attempt) == wanted:
+            raise errors.AlreadyExists(f"sandbox {config.namespace}/{config.name} attempt {config.attempt} exists: {other.id}")
+
+
+def _cgroup_name(config: model.SandboxConfig, identifier: str) -> str:
+    """The kubelet's name for a Pod's; a uid that came over the CRI can be anything, and empty."""
+    return f"pod{config.uid}" if config.owner == "node" else identifier
+
+
+async def _build(here: world.World, sandbox: records.Sandbox) -> None:
+    folder = here.layout.sandbox(sandbox.id)
+    folder.path.mkdir(mode=0o711)
+    layout.write_json(folder.intent, codec.encode(sandbox.intent))
+    hostname = hostname_of(sandbox.config)
+    _prepare(here, sandbox, folder, hostname)
+    await here.runtime.run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
+    _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
+    ips: tuple[str, ...] = ()
+    if sandbox.config.network is not model.NamespaceMode.NODE:
+        ips = await here.network.attach(sandbox.id, sandbox.facts.pid)
+        layout.write_text(folder.hosts, spec_sandbox.hosts(hostname, ips))
+        if sandbox.config.host_ports and ips:
+            await here.network.publish(sandbox.id, ips[0], sandbox.config.host_ports)
+    pause.show_as_pause(sandbox)
+    sandbox.learn(ips=ips, ready=True)
+    here.layout.save_sandbox(sandbox)
+
+
+def hostname_of(config: model.SandboxConfig) -> str:
+    """The host's own where its UTS namespace is used."""
+    if config.network is model.NamespaceMode.NODE or not config.hostname:
+        return os.uname().nodename
+    return config.hostname
+
+
+def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, hostname: str) -> None:
+    config = sandbox.config
+    here.cgroups.create(sandbox.intent.cgroup, _limits(config.resources))
+    mount_shm(sandbox, folder)
+    folder.hostname.write_text(hostname + "\n")
+    folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))
+    folder.hosts.write_text(_text(Path("/etc/hosts")) if config.network is model.NamespaceMode.NODE else spec_sandbox.hosts(hostname, ()))
+    spec = spec_sandbox.build(
+        config,
+        here.machine,
+        rootfs=pause.make_rootfs(here.layout),
+        program=pause.program(),
+        hostname=hostname,
+        cgroup=sandbox.pause_cgroup,
+    )
+    layout.write_json(folder.oci_config, spec)
+
+
+def mount_shm(sandbox: records.Sandbox, folder: layout.Folder) -> None:
+    """Give the sandbox its /dev/shm, if it has one of its own and it is not mounted (any more)."""
+    folder.shm.mkdir(exist_ok=True)
+    if sandbox.config.ipc is not model.NamespaceMode.NODE and not os.path.ismount(folder.shm):
+        mounts.tmpfs(folder.shm, size_bytes=spec_sandbox.SHM_BYTES)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _limits(wanted: model.Resources | None) -> cgroups.Limits:
+    if wanted is None:
+        return cgroups.Limits()
+    return cgroups.Limits(
+        cpu_shares=wanted.cpu_shares,
+        cpu_quota_micros=wanted.cpu_quota_micros,
+        cpu_period_micros=wanted.cpu_period_micros,
+        memory_limit_bytes=wanted.memory_limit_bytes,
+        pids_limit=wanted.pids_limit,
+        hugepage_limit_bytes=wanted.hugepage_limit_bytes,
+    )
+
+
+def _adopt_pause(here: world.World, sandbox: records.Sandbox, pid: int) -> None:
+    handle = pidfd.ProcessHandle.open(pid)
+    if handle is None:
+        raise errors.Internal(f"sandbox {sandbox.id}: /pause ended as soon as it was started")
+    sandbox.handle = handle
+    sandbox.learn(pid=pid, start_time=handle.identity.start_time)
+    here.layout.save_sandbox(sandbox)
+    here.when_gone(handle, lambda: sandbox_stop.pause_ended(here, sandbox))

@@ -1,0 +1,89 @@
+"""The ``process`` object of an OCI spec: arguments, environment, user, capabilities. Pure.
+
+Called by ``spec_container``; exec uses the result as its template. Source: OCI runtime-spec config.md; cri-api api.proto.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from podspace import errors
+from podspace.oci import capabilities, defaults, users
+from podspace.runtime import machine, model, ports
+
+
+def arguments(config: model.ContainerConfig, image: ports.ImageConfig) -> list[str]:
+    """Entrypoint and arguments after Docker's and Kubernetes' rules. Raises: FailedPrecondition when there are none."""
+    argv = [*config.command, *config.args] if config.command else [*image.entrypoint, *(config.args or image.cmd)]
+    if not argv:
+        raise errors.FailedPrecondition(f"container {config.name}: no command specified, neither by the image nor by the container")
+    return argv
+
+
+def _pairs(env: Sequence[str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    for item in env:
+        if isinstance(item, str):
+            name, _, value = item.partition("=")
+            yield name, value
+        else:
+            yield item
+
+
+def environment(config: model.ContainerConfig, image: ports.ImageConfig, *, hostname: str, home: str) -> list[str]:
+    """The container's variables win over the image's, and those over what every container has."""
+    variables = {"PATH": defaults.PATH, "HOSTNAME": hostname}
+    if config.tty:
+        variables["TERM"] = "xterm"
+    variables.update(_pairs(image.env))
+    variables.update(config.env)
+    variables.setdefault("HOME", home)
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def stop_signal(config: model.ContainerConfig, image: ports.ImageConfig) -> int:
+    """The number; SIGTERM when nobody says, or says nonsense."""
+    return signal_number(config.stop_signal or image.stop_signal or "SIGTERM")
+
+
+def signal_number(name: str) -> int:
+    """``SIGTERM``, ``TERM``, ``15`` and ``SIGRTMIN+3``."""
+    text = name.strip().upper()
+    if text.isdigit():
+        return int(text)
+    text = text if text.startswith("SIG") else f"SIG{text}"
+    base, _, offset = text.partition("+")
+    known = signal.Signals.__members__.get(base)
+    return int(known) + int(offset or 0) if known is not None and (not offset or offset.isdigit()) else int(signal.SIGTERM)
+
+
+def capability_names(security: model.Security, here: machine.Machine) -> tuple[str, ...]:
+    """What the container may have, at most."""
+    return capabilities.resolve(
+        add=security.capabilities_add,
+        drop=security.capabilities_drop,
+        privileged=security.privileged,
+        available=here.capabilities,
+    )
+
+
+def process(
+    config: model.ContainerConfig,
+    image: ports.ImageConfig,
+    here: machine.Machine,
+    *,
+    user: users.User,
+    hostname: str,
+) -> dict[str, Any]:
+    """The object."""
+    return {
+        "terminal": config.tty,
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": [user.gid, *user.groups]},
+        "args": arguments(config, image),
+        "env": environment(config, image, hostname=hostname, home=user.home),
+        "cwd": config.working_dir or image.working_dir or "/",
+        "capabilities": capabilities.oci(capability_names(config.security, here)),
+        "noNewPrivileges": config.security.no_new_privs,
+        "oomScoreAdj": here.oom_score(config.resources.oom_score_adj),
+    }

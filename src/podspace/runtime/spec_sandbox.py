@@ -1,0 +1,90 @@
+"""The OCI spec of a sandbox's /pause, and the files its containers share. Pure.
+
+/pause holds the namespaces, reaps orphans and does nothing else; it has no capability and a root with nothing in it.
+Called by ``sandbox_run``. Source: OCI runtime-spec config-linux.md; resolv.conf(5), hosts(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from podspace.oci import capabilities, defaults
+from podspace.runtime import machine, model
+
+ARGUMENTS = ("/pause", "-P")
+SHM_BYTES = 64 << 20
+_OOM_SCORE_ADJ = -998  # as a kubelet has it: the last to be killed for memory
+
+
+def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, program: Path, hostname: str, cgroup: str) -> dict[str, Any]:
+    """Return config.json."""
+    seccomp, annotations = machine.default_seccomp(here, ())
+    spec: dict[str, Any] = {
+        "ociVersion": defaults.VERSION,
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": list(ARGUMENTS),
+            "env": [f"PATH={defaults.PATH}"],
+            "cwd": "/",
+            "capabilities": capabilities.oci(()),
+            "noNewPrivileges": True,
+            "oomScoreAdj": here.oom_score(_OOM_SCORE_ADJ),
+        },
+        "annotations": annotations,
+        "root": {"path": str(rootfs), "readonly": True},
+        "mounts": [
+            defaults.mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+            defaults.mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=64k"),
+            defaults.bind(str(program), "/pause", "bind", "ro", "nosuid", "nodev"),
+        ],
+        "linux": {
+            "namespaces": _namespaces(config, here),
+            "cgroupsPath": cgroup,
+            "resources": {"devices": defaults.device_rules(privileged=False)},
+            "maskedPaths": list(defaults.MASKED_PATHS),
+            "readonlyPaths": list(defaults.READONLY_PATHS),
+            "seccomp": seccomp,
+            "sysctl": dict(config.sysctls),
+        },
+    }
+    if config.network is not model.NamespaceMode.NODE:
+        spec["hostname"] = hostname
+    return spec
+
+
+def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict[str, str]]:
+    kinds = ["mount"]
+    if config.pid is not model.NamespaceMode.NODE:
+        kinds.append("pid")
+    if config.network is not model.NamespaceMode.NODE:
+        kinds += ["network", "uts"]
+    if config.ipc is not model.NamespaceMode.NODE:
+        kinds.append("ipc")
+    if here.cgroup_version == 2:
+        kinds.append("cgroup")
+    return [{"type": kind} for kind in kinds]
+
+
+def resolv_conf(dns: model.DnsConfig, of_host: str) -> str:
+    """Text of /etc/resolv.conf: what was asked for, or the host's."""
+    if not (dns.servers or dns.searches or dns.options):
+        return of_host
+    lines = [f"search {' '.join(dns.searches)}"] if dns.searches else []
+    lines += [f"nameserver {server}" for server in dns.servers]
+    lines += [f"options {' '.join(dns.options)}"] if dns.options else []
+    return "\n".join(lines) + "\n"
+
+
+def hosts(hostname: str, ips: Sequence[str]) -> str:
+    """Text of /etc/hosts in a network of its own."""
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::0\tip6-localnet",
+        "fe00::0\tip6-mcastprefix",
+        "fe00::1\tip6-allnodes",
+        "fe00::2\tip6-allrouters",
+    ]
+    return "\n".join([*lines, *(f"{ip}\t{hostname}" for ip in ips)]) + "\n"

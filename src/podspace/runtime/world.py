@@ -1,0 +1,71 @@
+"""What all verbs of the engine share: where things are, what is known to live, and whom to tell.
+
+The verbs (one per file) take a ``World``; the engine makes it. *Notices* are what the kernel tells us (a process ended); ``Engine.run``
+handles them. *Events* are what we tell the front doors, each about its own sandboxes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from podspace import errors, settings
+from podspace.linux import cgroups, pidfd
+from podspace.oci import runtimes
+from podspace.runtime import layout, machine, model, ports, records
+
+Notice = Callable[[], Coroutine[Any, Any, None]]
+
+
+class World:
+    """State of one engine. Only the event loop's thread touches it."""
+
+    def __init__(self, config: settings.Settings, images: ports.Images, network: ports.Network) -> None:
+        self.settings = config
+        self.images = images
+        self.network = network
+        self.layout = layout.Layout(config.paths)
+        self.runtime = runtimes.OciRuntime(runtimes.find(config.oci_runtime), self.layout.crun)
+        self.cgroups = cgroups.detect()
+        self.machine = machine.look(self.cgroups.version, compiled_seccomp=self.runtime.is_crun)
+        self.sandboxes: dict[model.SandboxId, records.Sandbox] = {}
+        self.containers: dict[model.ContainerId, records.Container] = {}
+        self.notices: asyncio.Queue[Notice] = asyncio.Queue()
+        self._events: dict[str, asyncio.Queue[model.Event]] = {}
+
+    def sandbox(self, identifier: str) -> records.Sandbox:
+        """Raises: NotFound."""
+        found = self.sandboxes.get(model.SandboxId(identifier))
+        if found is None:
+            raise errors.NotFound(f"sandbox {identifier} not found", resource="sandboxes", name=identifier)
+        return found
+
+    def container(self, identifier: str) -> records.Container:
+        """Raises: NotFound."""
+        found = self.containers.get(model.ContainerId(identifier))
+        if found is None:
+            raise errors.NotFound(f"container {identifier} not found", resource="containers", name=identifier)
+        return found
+
+    def containers_of(self, sandbox_id: model.SandboxId) -> list[records.Container]:
+        """Oldest first."""
+        return [container for container in self.containers.values() if container.intent.sandbox_id == sandbox_id]
+
+    def when_gone(self, handle: pidfd.ProcessHandle | None, notice: Notice) -> None:
+        """Have ``Engine.run`` handle ``notice`` once the process is gone; at once if it is gone already (None)."""
+        if handle is None:
+            self.notices.put_nowait(notice)
+        else:
+            handle.watch(lambda: self.notices.put_nowait(notice))
+
+    def tell(self, kind: model.EventKind, sandbox_id: model.SandboxId, container_id: model.ContainerId | None = None) -> None:
+        """Tell the front door whose sandbox it is."""
+        sandbox = self.sandboxes.get(sandbox_id)
+        if sandbox is not None:
+            event = model.Event(kind=kind, sandbox_id=sandbox_id, container_id=container_id)
+            self.events(sandbox.config.owner).put_nowait(event)
+
+    def events(self, owner: str) -> asyncio.Queue[model.Event]:
+        """What one front door has not been told yet."""
+        return self._events.setdefault(owner, asyncio.Queue())
