@@ -1,0 +1,185 @@
+"""Every process of a Pod, read from /proc: which container it is in by its cgroup, who it is by its container's own passwd.
+
+Called by ``service`` in a thread: some files of /proc can make a reader wait. Zombies are in no cgroup.procs; they are found as children
+of those that are. Nothing of what a process says of itself decides where it is listed.
+Source: cgroups(7), pid_namespaces(7), proc_pid_task(5) (children).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from podspace.lens import model, procdir, proctext
+from podspace.linux import cgroups, inroot
+from podspace.oci import users
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_PASSWD_BYTES = 1 << 20
+_DEAD = "ZXx"
+
+
+def census(pod: model.PodHandle, here: cgroups.Cgroups, *, threads: bool = False, namespaces: bool = False) -> model.Census:
+    """Look at all of them once; ``namespaces`` of others than main processes cost as much again.
+
+    Those that come and go meanwhile may be missing; none is shown in another's place.
+    """
+    found: dict[int, model.Process] = {}
+    for member in pod.members:
+        look = _Look(member, threads=threads, namespaces=namespaces)
+        for pid in here.processes(member.cgroup):
+            if pid not in found:
+                look.add(pid, found)
+        look.add_zombies(found)
+    ordered = sorted(found.values(), key=lambda process: (process.pod_pid, process.pid))
+    return model.Census(pod=pod, processes=tuple(ordered), host=_namespaces_of_self())
+
+
+class _Look:
+    """One container's processes, as they are read."""
+
+    def __init__(self, member: model.Member, *, threads: bool, namespaces: bool) -> None:
+        self._member = member
+        self._namespaces = namespaces
+        self._threads = threads
+        self._names: Mapping[int, str] | None = None
+        self._depth = _depth(member.pid)
+        self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._mine: list[int] = []
+        self._children: dict[int, list[int]] = {}
+
+    def add(self, pid: int, found: dict[int, model.Process], *, zombie_of: int = 0) -> None:
+        try:
+            with procdir.ProcDir(pid) as folder:
+                process = self._read(folder)
+        except (procdir.Gone, ValueError, IndexError, PermissionError):
+            return
+        if zombie_of and (process.state not in _DEAD or process.parent != zombie_of):
+            return
+        found[pid] = process
+        self._mine.append(pid)
+
+    def add_zombies(self, found: dict[int, model.Process]) -> None:
+        for parent in list(self._mine):
+            for pid in self._children.get(parent, ()):
+                if pid not in found:
+                    self.add(pid, found, zombie_of=parent)
+
+    def _read(self, folder: procdir.ProcDir) -> model.Process:
+        stat = proctext.stat(folder.read_once("stat"))
+        status = folder.read_once("status")
+        main = folder.pid == self._member.pid
+        credentials, pids = proctext.ids(status)
+        if main:
+            credentials = proctext.credentials(proctext.status(status))
+        pids = pids or (folder.pid,)
+        if stat.state not in _DEAD:
+            self._children[folder.pid] = _children(folder, stat.threads)
+        return model.Process(
+            container=self._member.name,
+            pids=pids,
+            pod_pid=pids[min(self._depth, len(pids) - 1)],
+            parent=stat.parent,
+            start_ticks=stat.start_ticks,
+            started=self._boot + stat.start_ticks / _TICKS,
+            state=stat.state,
+            name=stat.name,
+            argv=_argv(folder),
+            cpu_seconds=stat.cpu_ticks / _TICKS,
+            resident_bytes=stat.resident * _PAGE_BYTES,
+            thread_count=stat.threads,
+            credentials=credentials,
+            user=self._user(credentials.uids[1]),
+            main=main,
+            namespaces=namespaces(folder) if (main or self._namespaces) and stat.state not in _DEAD else {},
+            threads=_thread_list(folder) if self._threads else (),
+        )
+
+    def _user(self, uid: int) -> str:
+        """A name of the container's passwd, else the number. /pause has no passwd."""
+        if self._names is None:
+            self._names = user_names(self._member.pid)
+        return self._names.get(uid, str(uid))
+
+
+def user_names(pid: int) -> dict[int, str]:
+    """The passwd that a process sees, uid to the first name. A root that cannot be read has none."""
+    text = inroot.read_text(Path(f"/proc/{pid}/root"), "/etc/passwd", limit_bytes=_PASSWD_BYTES)
+    names: dict[int, str] = {}
+    for account in users.accounts(text):
+        names.setdefault(account.uid, account.name)
+    return names
+
+
+def namespaces(folder: procdir.ProcDir) -> dict[str, int]:
+    """Kind to inode; fewer when the kernel refuses or the process ends."""
+    found: dict[str, int] = {}
+    for kind in model.NAMESPACES:
+        try:
+            found[kind] = proctext.namespace_inode(folder.link(f"ns/{kind}"))
+        except (procdir.Gone, OSError, ValueError):
+            continue
+    return found
+
+
+def _namespaces_of_self() -> dict[str, int]:
+    with procdir.ProcDir(os.getpid()) as folder:
+        return namespaces(folder)
+
+
+def _depth(pid: int) -> int:
+    """How many pidns deep a container's main process is: the index of its own number in NSpid."""
+    try:
+        with procdir.ProcDir(pid) as folder:
+            return max(len(proctext.pids(proctext.status(folder.read("status")))) - 1, 0)
+    except procdir.Gone:
+        return 0
+
+
+def _argv(folder: procdir.ProcDir) -> tuple[str, ...]:
+    try:
+        return proctext.arguments(folder.read_once("cmdline", procdir.ARGUMENT_BYTES))
+    except (procdir.Gone, OSError):
+        return ()
+
+
+def _children(folder: procdir.ProcDir, thread_count: int) -> list[int]:
+    """Of every thread of a process: a child is its thread's."""
+    try:
+        threads = [str(folder.pid)] if thread_count == 1 else folder.names("task")
+    except (procdir.Gone, OSError):
+        return []
+    return [int(word) for thread in threads for word in _child_words(folder, f"task/{thread}/children")]
+
+
+def _child_words(folder: procdir.ProcDir, name: str) -> list[bytes]:
+    """The kernel gives this file by pages: most fit the first, of which one read is enough."""
+    try:
+        first = folder.read_once(name)
+        return first.split() if len(first) < _PAGE_BYTES // 2 else folder.read(name, 1 << 20).split()
+    except (procdir.Gone, OSError):
+        return []
+
+
+def _thread_list(folder: procdir.ProcDir) -> tuple[model.Thread, ...]:
+    found = []
+    try:
+        names = folder.names("task")
+    except (procdir.Gone, OSError):
+        return ()
+    for name in sorted(names, key=int):
+        raw = _read_or_nothing(folder, f"task/{name}/stat")
+        if raw:
+            stat = proctext.stat(raw)
+            found.append(model.Thread(tid=int(name), name=stat.name, state=stat.state, cpu_seconds=stat.cpu_ticks / _TICKS))
+    return tuple(found)
+
+
+def _read_or_nothing(folder: procdir.ProcDir, name: str) -> bytes:
+    try:
+        return folder.read(name)
+    except (procdir.Gone, OSError):
+        return b""

@@ -1,0 +1,110 @@
+"""The files of /proc/<pid>, parsed. Pure: bytes in, values out. Called by ``processes`` and ``signals``.
+
+What a process can write itself (its name, its arguments) is taken as bytes and never trusted to be text.
+Source: proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from podspace.lens import model, safetext
+
+_IDS = re.compile(rb"\nUid:" + rb"\t(\d+)" * 4 + rb"\nGid:" + rb"\t(\d+)" * 4 + rb"\n")
+_PIDS = re.compile(rb"\nNSpid:\t([\d\t]+)\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """Of /proc/<pid>/stat; times in clock ticks, ``resident`` in pages."""
+
+    name: str
+    state: str
+    parent: int
+    cpu_ticks: int
+    threads: int
+    start_ticks: int
+    resident: int
+
+
+def stat(raw: bytes) -> Stat:
+    """The name is in parentheses and may itself hold any byte but NUL. Raises: ValueError, IndexError on what is no such line."""
+    left, right = raw.index(b"("), raw.rindex(b")")
+    fields = raw[right + 2 :].split()
+    return Stat(
+        name=safetext.decoded(raw[left + 1 : right]),
+        state=fields[0].decode(),
+        parent=int(fields[1]),
+        cpu_ticks=int(fields[11]) + int(fields[12]),
+        threads=int(fields[17]),
+        start_ticks=int(fields[19]),
+        resident=max(int(fields[21]), 0),
+    )
+
+
+def status(raw: bytes) -> dict[str, str]:
+    """Lines of /proc/<pid>/status by key. The kernel escapes the name in it, so no line can be faked."""
+    pairs = (line.partition(":\t") for line in raw.decode("ascii", "replace").splitlines())
+    return {key: value.strip() for key, _, value in pairs}
+
+
+def credentials(fields: dict[str, str]) -> model.Credentials:
+    """Of what ``status`` returned."""
+    return model.Credentials(
+        uids=_four(fields.get("Uid", "")),
+        gids=_four(fields.get("Gid", "")),
+        groups=_numbers(fields.get("Groups", "")),
+        effective=_mask(fields, "CapEff"),
+        permitted=_mask(fields, "CapPrm"),
+        inheritable=_mask(fields, "CapInh"),
+        bounding=_mask(fields, "CapBnd"),
+        ambient=_mask(fields, "CapAmb"),
+        no_new_privs=fields.get("NoNewPrivs") == "1",
+        seccomp=int(fields.get("Seccomp") or 0),
+    )
+
+
+def ids(raw: bytes) -> tuple[model.Credentials, tuple[int, ...]]:
+    """Of /proc/<pid>/status only uids and gids, and the pids: a tenth of the time of ``status``. For who lists many."""
+    found, numbers = _IDS.search(raw), _PIDS.search(raw)
+    if found is None:
+        return model.Credentials(), ()
+    uid, euid, suid, fsuid, gid, egid, sgid, fsgid = (int(number) for number in found.groups())
+    held = model.Credentials(uids=(uid, euid, suid, fsuid), gids=(gid, egid, sgid, fsgid))
+    return held, tuple(int(number) for number in numbers[1].split()) if numbers else ()
+
+
+def pids(fields: dict[str, str]) -> tuple[int, ...]:
+    """NSpid: outermost first. () where the kernel has none to tell."""
+    return _numbers(fields.get("NSpid", ""))
+
+
+def has_signal(fields: dict[str, str], key: str, number: int) -> bool:
+    """Whether a signal is in ``SigCgt``, ``SigIgn`` or ``SigBlk``."""
+    return bool(_mask(fields, key) >> (number - 1) & 1)
+
+
+def arguments(raw: bytes) -> tuple[str, ...]:
+    """NUL ends each; one that rewrote its title may have left none."""
+    if not raw:
+        return ()
+    return tuple(safetext.decoded(part) for part in raw.rstrip(b"\0").split(b"\0"))
+
+
+def namespace_inode(link: str) -> int:
+    """``pid:[4026531836]``."""
+    return int(link[link.index("[") + 1 : -1])
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split())
+
+
+def _four(text: str) -> tuple[int, int, int, int]:
+    first, second, third, fourth = (*_numbers(text), 0, 0, 0, 0)[:4]
+    return first, second, third, fourth
+
+
+def _mask(fields: dict[str, str], key: str) -> int:
+    return int(fields.get(key) or "0", 16)
