@@ -1,0 +1,178 @@
+"""From a Pod to what the engine is asked for: one sandbox, and one config per container. Pure.
+
+The process namespace table of docs/architecture.md is decided here and nowhere else.
+Source: kubelet pkg/kubelet/kuberuntime/{kuberuntime_sandbox,kuberuntime_container}*.go; KEP-495 (shared PID namespace).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from podspace.image import reference
+from podspace.image.model import Image
+from podspace.kube.json import JSON
+from podspace.node import dns, environment, resources
+from podspace.node.pod import Container, Pod
+from podspace.runtime import model
+
+IMAGE_NAME = "podspace.io/image-name"  # what status shows as image: the name in full, as containerd tells it
+IMAGE_REF = "podspace.io/image-ref"  # what status shows as imageID: the digest it was pulled by, else its id
+
+_UTS_LIMIT = 64  # sethostname(2)
+
+
+def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str) -> model.SandboxConfig:
+    """Return what ``Engine.run_sandbox`` gets for this Pod. ``resolv_conf``: text of the machine's.
+
+    Raises: ConfigError when its host name is longer than Linux bears.
+    """
+    node, own = model.NamespaceMode.NODE, model.NamespaceMode.POD
+    sysctls = {item["name"]: item["value"] for item in pod.security.get("sysctls") or ()}
+    return model.SandboxConfig(
+        name=pod.name,
+        uid=pod.uid,
+        namespace=pod.namespace,
+        attempt=attempt,
+        hostname="" if pod.host_network else _hostname(pod),
+        log_directory=log_directory(pod, log_root),
+        dns=dns.config(pod, resolv_conf),
+        pid=pid_mode(pod),
+        network=node if pod.host_network else own,
+        ipc=node if pod.host_ipc else own,
+        sysctls=sysctls,
+        labels=pod.raw["metadata"].get("labels") or {},
+        annotations=pod.raw["metadata"].get("annotations") or {},
+    )
+
+
+def log_directory(pod: Pod, log_root: Path) -> Path:
+    """``<namespace>_<name>_<uid>``, the kubelet's naming, which log shippers parse."""
+    return log_root / f"{pod.namespace}_{pod.name}_{pod.uid}"
+
+
+def pid_mode(pod: Pod) -> model.NamespaceMode:
+    """The table: shared, the host's, or each container its own. Both at once was refused by validation."""
+    if pod.host_pid:
+        return model.NamespaceMode.NODE
+    return model.NamespaceMode.POD if pod.share_pid else model.NamespaceMode.CONTAINER
+
+
+def _hostname(pod: Pod) -> str:
+    subdomain = pod.spec.get("subdomain")
+    if pod.spec.get("setHostnameAsFQDN") and subdomain:
+        name = f"{pod.hostname}.{subdomain}.{pod.namespace}.svc.cluster.local"
+        if len(name) > _UTS_LIMIT:
+            words = f"FQDN {name} is too long ({_UTS_LIMIT} characters is the max, {len(name)} characters requested)"
+            raise environment.ConfigError(f"Failed to construct FQDN from Pod hostname and cluster domain, {words}")
+        return name
+    return pod.hostname
+
+
+def container_config(
+    pod: Pod,
+    container: Container,
+    *,
+    attempt: int,
+    image: Image,
+    env: tuple[tuple[str, str], ...],
+    mounts: tuple[model.Mount, ...],
+    memory_capacity_bytes: int,
+    target: model.ContainerId | None,
+) -> model.ContainerConfig:
+    """Return what ``Engine.create_container`` gets for one container of this Pod."""
+    variables = dict(env)
+    mode = pid_mode(pod)
+    if target is not None and mode is model.NamespaceMode.CONTAINER:
+        mode = model.NamespaceMode.TARGET
+    return model.ContainerConfig(
+        name=container.name,
+        attempt=attempt,
+        image=image.id,
+        image_reference=container.image,
+        command=tuple(environment.expand(word, variables) for word in container.command),
+        args=tuple(environment.expand(word, variables) for word in container.args),
+        working_dir=container.working_dir,
+        env=env,
+        mounts=mounts,
+        stdin=container.stdin,
+        stdin_once=container.stdin_once,
+        tty=container.tty,
+        log_path=f"{container.name}/{attempt}.log",
+        pid=mode,
+        pid_target=target if mode is model.NamespaceMode.TARGET else None,
+        security=security(pod, container),
+        resources=resources.container_resources(pod.spec, container.raw, memory_capacity_bytes=memory_capacity_bytes),
+        stop_signal=(container.raw.get("lifecycle") or {}).get("stopSignal") or "",
+        labels={"role": container.role.name},
+        annotations={IMAGE_NAME: _full_name(container.image), IMAGE_REF: image.repo_digests[0] if image.repo_digests else image.id},
+    )
+
+
+def _full_name(name: str) -> str:
+    """``busybox`` is ``docker.io/library/busybox:latest``; an image named by its id stays so."""
+    return name if reference.image_id(name) else str(reference.parse(name))
+
+
+def security(pod: Pod, container: Container) -> model.Security:
+    """Merge the container's securityContext over the Pod's; the container's wins field by field."""
+    of_pod, own = pod.security, container.security
+    capabilities = own.get("capabilities") or {}
+    uid, gid = _either(own, of_pod, "runAsUser"), _either(own, of_pod, "runAsGroup")
+    return model.Security(
+        uid=uid,
+        gid=gid,
+        supplemental_groups=tuple(of_pod.get("supplementalGroups") or ()),
+        supplemental_groups_policy=of_pod.get("supplementalGroupsPolicy") or "Merge",
+        privileged=bool(own.get("privileged")),
+        capabilities_add=tuple(_bare(name) for name in capabilities.get("add") or ()),
+        capabilities_drop=tuple(_bare(name) for name in capabilities.get("drop") or ()),
+        no_new_privs=own.get("allowPrivilegeEscalation") is False,
+        readonly_rootfs=bool(own.get("readOnlyRootFilesystem")),
+        seccomp=_seccomp(own.get("seccompProfile") or of_pod.get("seccompProfile")),
+        run_as_non_root=bool(_either(own, of_pod, "runAsNonRoot")),
+    )
+
+
+def _either(own: Mapping[str, object], of_pod: Mapping[str, object], field: str) -> int | None:
+    value = own.get(field) if own.get(field) is not None else of_pod.get(field)
+    return value if isinstance(value, int) else None
+
+
+def _bare(capability: str) -> str:
+    return capability.upper().removeprefix("CAP_")
+
+
+def _seccomp(profile: JSON | None) -> model.SeccompProfile:
+    """Without a word from the Pod: RuntimeDefault (a kubelet with --seccomp-default does the same)."""
+    if profile is None:
+        return model.SeccompProfile()
+    if profile["type"] == "Localhost":
+        return model.SeccompProfile(kind="Localhost", localhost_path=Path("/var/lib/kubelet/seccomp") / profile["localhostProfile"])
+    return model.SeccompProfile(kind=profile["type"])
+
+
+def mounts_of(pod: Pod, container: Container, volumes: Mapping[str, Path], files: Mapping[str, Path]) -> tuple[model.Mount, ...]:
+    """The container's volume mounts, then the files podspace puts in (``files``: destination -> host path).
+
+    What podspace itself writes into is read-only to containers, as a kubelet has it: a symlink put there would lead the server astray.
+    """
+    written = {volume["name"] for volume in pod.spec.get("volumes") or () if _WRITTEN_BY_US & volume.keys()}
+    own = [_mount(item, volumes, readonly=item["name"] in written) for item in container.raw.get("volumeMounts") or ()]
+    taken = {mount.destination.rstrip("/") for mount in own}
+    own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
+    return tuple(own)
+
+
+_WRITTEN_BY_US = frozenset({"configMap", "secret", "downwardAPI", "projected"})
+
+
+def _mount(item: JSON, volumes: Mapping[str, Path], *, readonly: bool) -> model.Mount:
+    propagation = {"HostToContainer": "rslave", "Bidirectional": "rshared"}.get(item.get("mountPropagation") or "", "private")
+    destination = item["mountPath"]
+    return model.Mount(
+        source=volumes[item["name"]],
+        destination=destination if destination.startswith("/") else f"/{destination}",
+        readonly=readonly or bool(item.get("readOnly")),
+        propagation=propagation,
+    )

@@ -1,0 +1,117 @@
+"""One entry of ``containerStatuses``: what a container does now, what its last instance did, and why it waits.
+
+Pure; part of ``status``. Source: kubelet pkg/kubelet/kubelet_pods.go convertToAPIContainerStatuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podspace.kube import times
+from podspace.kube.json import JSON
+from podspace.node import decide
+from podspace.node.configs import IMAGE_NAME, IMAGE_REF
+from podspace.node.pod import Container, Role
+from podspace.runtime.model import ContainerState, ContainerStatus
+
+if TYPE_CHECKING:
+    from podspace.node.status import Facts, Problem
+
+NANOS = 1_000_000_000
+ID_PREFIX = "podspace://"
+
+
+def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
+    """Return the API's ContainerStatus. ``waiting``: the reason to give while it has not been created yet."""
+    current = facts.observed.containers.get(container.name)
+    previous = facts.previous.get(container.name)
+    problem = facts.problems.get(container.name)
+    state, last = _state(current, previous, None if _is_over(container, current) else problem, waiting, facts)
+    running = "running" in state
+    status: JSON = {
+        "name": container.name,
+        "state": state,
+        "lastState": last,
+        "ready": _ready(container, state),
+        "restartCount": _restart_count(current, previous),
+        "image": container.image,
+        "imageID": "",
+        "started": running,
+    }
+    shown = current or previous
+    if shown is not None:
+        known = shown.config.annotations
+        status |= {
+            "image": known.get(IMAGE_NAME, container.image),
+            "imageID": known.get(IMAGE_REF, shown.config.image),
+            "containerID": ID_PREFIX + shown.id,
+        }
+        if shown.user is not None:
+            groups = sorted({shown.user.gid, *shown.user.supplemental_groups})
+            status["user"] = {"linux": {"uid": shown.user.uid, "gid": shown.user.gid, "supplementalGroups": groups}}
+    if running:
+        status |= _allocated(container)
+    mounts = [_volume_mount(item) for item in container.raw.get("volumeMounts") or ()]
+    return status | ({"volumeMounts": mounts} if mounts else {})
+
+
+def _is_over(container: Container, current: ContainerStatus | None) -> bool:
+    return current is not None and current.state is ContainerState.EXITED and not decide.restarts(container, current)
+
+
+def _state(
+    current: ContainerStatus | None, previous: ContainerStatus | None, problem: Problem | None, waiting: str, facts: Facts
+) -> tuple[JSON, JSON]:
+    before = terminated(previous, facts) if previous is not None else {}
+    if current is not None and current.state is ContainerState.RUNNING:
+        return {"running": {"startedAt": stamp(current.started_nanos)}}, before
+    if problem is not None:
+        text = {"reason": problem.reason, "message": problem.message}
+        exited = current is not None and current.state is ContainerState.EXITED
+        return {"waiting": text}, terminated(current, facts) if exited and current is not None else before
+    if current is not None and current.state is ContainerState.EXITED:
+        return terminated(current, facts), before
+    return {"waiting": {"reason": waiting}}, before
+
+
+def terminated(status: ContainerStatus, facts: Facts) -> JSON:
+    """``{"terminated": {...}}`` of an instance that ended."""
+    entry: JSON = {
+        "exitCode": status.exit_code,
+        "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
+        "startedAt": stamp(status.started_nanos),
+        "finishedAt": stamp(status.finished_nanos),
+        "containerID": ID_PREFIX + status.id,
+    }
+    message = facts.messages.get(status.id) or status.message
+    return {"terminated": entry | ({"message": message} if message else {})}
+
+
+def stamp(nanos: int) -> str:
+    return times.rfc3339(nanos / NANOS)
+
+
+def _ready(container: Container, state: JSON) -> bool:
+    if container.role is Role.INIT:
+        return bool(state.get("terminated", {}).get("exitCode", 1) == 0)
+    return container.role is not Role.EPHEMERAL and "running" in state
+
+
+def _restart_count(current: ContainerStatus | None, previous: ContainerStatus | None) -> int:
+    shown = current or previous
+    return shown.config.attempt if shown is not None else 0
+
+
+def _allocated(container: Container) -> JSON:
+    resources = container.raw.get("resources") or {}
+    allocated: JSON = {"resources": {key: resources[key] for key in ("limits", "requests") if resources.get(key)}}
+    if resources.get("requests"):
+        allocated["allocatedResources"] = resources["requests"]
+    return allocated
+
+
+def _volume_mount(item: JSON) -> JSON:
+    mount: JSON = {"name": item["name"], "mountPath": item["mountPath"]}
+    if item.get("readOnly"):
+        mount |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    return mount

@@ -1,0 +1,131 @@
+"""The environment of a container: literal values, ``$(VAR)`` references, ConfigMaps, Secrets and the downward API.
+
+Pure but for ``lookup``, through which it reads ConfigMaps and Secrets. A missing reference raises ``ConfigError`` in the
+kubelet's words, which becomes the container's ``CreateContainerConfigError``. Values are never logged.
+Source: kubelet pkg/kubelet/kubelet_pods.go makeEnvironmentVariables; third_party/forked/golang/expansion.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+
+from podspace import errors
+from podspace.kube.json import JSON
+from podspace.node import fieldpath
+from podspace.node.pod import Container, Pod
+
+Lookup = Callable[[str, str, str], JSON | None]  # (resource, namespace, name) -> object
+
+
+class ConfigError(errors.PodspaceError):
+    """The container cannot be configured; trying again helps once the missing object is there."""
+
+
+def build(
+    pod: Pod, container: Container, *, lookup: Lookup, node: fieldpath.NodeFacts, pod_ips: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return the variables in order, a later one winning over an earlier one of the same name."""
+    variables: dict[str, str] = {}
+    for source in container.raw.get("envFrom") or ():
+        variables.update(_from_source(pod, source, lookup))
+    for item in container.raw.get("env") or ():
+        value = _value(pod, container, item, variables, lookup, node, pod_ips)
+        if value is not None:
+            variables.pop(item["name"], None)
+            variables[item["name"]] = value
+    return tuple(variables.items())
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace ``$(NAME)`` by its value; ``$$`` is a literal dollar; an unknown name stays as it stands."""
+    out: list[str] = []
+    at = 0
+    while (dollar := text.find("$", at)) != -1 and dollar + 1 < len(text):
+        out.append(text[at:dollar])
+        following = text[dollar + 1]
+        if following == "$":
+            out.append("$")
+            at = dollar + 2
+        elif following == "(" and (end := text.find(")", dollar)) != -1:
+            name = text[dollar + 2 : end]
+            out.append(variables.get(name, f"$({name})"))
+            at = end + 1
+        else:
+            out.append("$" + following)
+            at = dollar + 2
+    out.append(text[at:])
+    return "".join(out)
+
+
+def data_of(resource: str, obj: JSON) -> dict[str, bytes]:
+    """The keys of a ConfigMap or Secret as bytes."""
+    binary = obj.get("data" if resource == "secrets" else "binaryData") or {}
+    data = {key: base64.b64decode(value) for key, value in binary.items()}
+    return data if resource == "secrets" else data | _texts_of(obj)
+
+
+def _texts_of(configmap: JSON) -> dict[str, bytes]:
+    return {key: value.encode() for key, value in (configmap.get("data") or {}).items()}
+
+
+def _values(resource: str, obj: JSON) -> dict[str, bytes]:
+    """The keys that may become variables: a ConfigMap's binaryData may not."""
+    return data_of(resource, obj) if resource == "secrets" else _texts_of(obj)
+
+
+def _from_source(pod: Pod, source: JSON, lookup: Lookup) -> dict[str, str]:
+    for field, resource in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
+        reference = source.get(field)
+        if reference is None:
+            continue
+        found = lookup(resource, pod.namespace, reference["name"])
+        if found is None:
+            if reference.get("optional"):
+                return {}
+            raise ConfigError(f'{_singular(resource)} "{reference["name"]}" not found')
+        prefix = source.get("prefix") or ""
+        return {prefix + key: value.decode(errors="replace") for key, value in sorted(_values(resource, found).items())}
+    return {}
+
+
+def _value(
+    pod: Pod,
+    container: Container,
+    item: JSON,
+    variables: Mapping[str, str],
+    lookup: Lookup,
+    node: fieldpath.NodeFacts,
+    pod_ips: tuple[str, ...],
+) -> str | None:
+    source = item.get("valueFrom")
+    if source is None:
+        return expand(item.get("value") or "", variables)
+    if field := source.get("fieldRef"):
+        return fieldpath.value(pod, field["fieldPath"], node, pod_ips)
+    if selector := source.get("resourceFieldRef"):
+        return fieldpath.resource_value(pod, selector, container.name, node)
+    for field_name, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
+        if key_ref := source.get(field_name):
+            return _from_key(pod, key_ref, resource, lookup)
+    raise ConfigError(f"env {item['name']}: its source is not supported: {', '.join(source)}")
+
+
+def _from_key(pod: Pod, key_ref: JSON, resource: str, lookup: Lookup) -> str | None:
+    name, key = key_ref["name"], key_ref["key"]
+    found = lookup(resource, pod.namespace, name)
+    if found is None:
+        if key_ref.get("optional"):
+            return None
+        raise ConfigError(f'{_singular(resource)} "{name}" not found')
+    data = _values(resource, found)
+    if key not in data:
+        if key_ref.get("optional"):
+            return None
+        kind = "ConfigMap" if resource == "configmaps" else "Secret"
+        raise ConfigError(f"couldn't find key {key} in {kind} {pod.namespace}/{name}")
+    return data[key].decode(errors="replace")
+
+
+def _singular(resource: str) -> str:
+    return resource.removesuffix("s")

@@ -1,0 +1,171 @@
+"""A Pod as the node agent reads it: the API object's JSON turned once into typed, frozen values.
+
+Made from a validated and defaulted object (so lookups need no fallbacks of their own); nothing here decides anything.
+What a Pod may hold beyond this is either kept by the API and meaningless to a node, or refused by ``node.support``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any, NewType
+
+from podspace.kube import times
+from podspace.kube.json import JSON
+
+PodUid = NewType("PodUid", str)
+
+
+class Role(Enum):
+    """Where in a Pod a container stands; it decides when it starts and whether it counts for the Pod's end."""
+
+    INIT = "initContainers"
+    SIDECAR = "sidecar"  # an init container with restartPolicy Always (KEP-753)
+    MAIN = "containers"
+    EPHEMERAL = "ephemeralContainers"
+
+
+class RestartPolicy(StrEnum):
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container of a Pod's spec. ``raw`` is its JSON, for the parts that are translated elsewhere (env, mounts, limits)."""
+
+    name: str
+    role: Role
+    image: str
+    pull_policy: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    working_dir: str
+    stdin: bool
+    stdin_once: bool
+    tty: bool
+    restart_policy: RestartPolicy
+    target: str  # ephemeral containers: whose pidns to join
+    termination_message_path: str
+    termination_message_policy: str
+    raw: JSON
+
+    @property
+    def field_path(self) -> str:
+        """How events name the container: ``spec.containers{nginx}``."""
+        field = "initContainers" if self.role is Role.SIDECAR else self.role.value
+        return f"spec.{field}{{{self.name}}}"
+
+    @property
+    def security(self) -> JSON:
+        return self.raw.get("securityContext") or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One Pod. ``raw`` is the API object; treat it as frozen."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+    generation: int
+    init_containers: tuple[Container, ...]  # sidecars among them, in order
+    containers: tuple[Container, ...]
+    ephemeral_containers: tuple[Container, ...]
+    restart_policy: RestartPolicy
+    grace_seconds: int  # spec.terminationGracePeriodSeconds
+    delete_by: float | None  # Unix seconds at which a deletion's grace is over; None = not being deleted
+    share_pid: bool
+    host_pid: bool
+    host_ipc: bool
+    host_network: bool
+    raw: JSON
+
+    @property
+    def spec(self) -> JSON:
+        spec: JSON = self.raw["spec"]
+        return spec
+
+    @property
+    def phase(self) -> str:
+        return str((self.raw.get("status") or {}).get("phase") or "Pending")
+
+    @property
+    def full_name(self) -> str:
+        """As the kubelet names a Pod in its messages: ``nginx_default(uid)``."""
+        return f"{self.name}_{self.namespace}({self.uid})"
+
+    @property
+    def hostname(self) -> str:
+        """What uname(2) says inside: at most 63 characters, as the kubelet cuts it."""
+        return str(self.spec.get("hostname") or self.name)[:63].rstrip("-.")
+
+    @property
+    def security(self) -> JSON:
+        return self.spec.get("securityContext") or {}
+
+    def with_raw(self, raw: JSON) -> Pod:
+        """The same Pod over a newer object whose spec has not changed (its status has)."""
+        return dataclasses.replace(self, raw=raw)
+
+    def every_container(self) -> tuple[Container, ...]:
+        return self.init_containers + self.containers + self.ephemeral_containers
+
+    def find(self, name: str) -> Container | None:
+        return next((container for container in self.every_container() if container.name == name), None)
+
+
+def parse(raw: JSON) -> Pod:
+    """Return the typed view of a defaulted API object."""
+    metadata, spec = raw["metadata"], raw["spec"]
+    policy = RestartPolicy(spec.get("restartPolicy") or "Always")
+    deletion = metadata.get("deletionTimestamp")
+    grace = spec.get("terminationGracePeriodSeconds")
+    return Pod(
+        uid=PodUid(metadata["uid"]),
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        generation=metadata.get("generation", 1),
+        init_containers=tuple(_init_container(item, policy) for item in spec.get("initContainers") or ()),
+        containers=tuple(_container(item, Role.MAIN, policy) for item in spec["containers"]),
+        ephemeral_containers=tuple(_container(item, Role.EPHEMERAL, RestartPolicy.NEVER) for item in spec.get("ephemeralContainers") or ()),
+        restart_policy=policy,
+        grace_seconds=30 if grace is None else int(grace),
+        delete_by=times.parse(deletion) if deletion else None,
+        share_pid=bool(spec.get("shareProcessNamespace")),
+        host_pid=bool(spec.get("hostPID")),
+        host_ipc=bool(spec.get("hostIPC")),
+        host_network=bool(spec.get("hostNetwork")),
+        raw=raw,
+    )
+
+
+def _init_container(item: JSON, pod_policy: RestartPolicy) -> Container:
+    if item.get("restartPolicy") == "Always":
+        return _container(item, Role.SIDECAR, RestartPolicy.ALWAYS)
+    # An init container that fails is retried unless the Pod says Never (KEP-753 keeps this for plain ones).
+    policy = RestartPolicy.NEVER if pod_policy is RestartPolicy.NEVER else RestartPolicy.ON_FAILURE
+    return _container(item, Role.INIT, policy)
+
+
+def _container(item: JSON, role: Role, policy: RestartPolicy) -> Container:
+    own: Any = item.get("restartPolicy")
+    return Container(
+        name=item["name"],
+        role=role,
+        image=item.get("image", ""),
+        pull_policy=item.get("imagePullPolicy") or "IfNotPresent",
+        command=tuple(item.get("command") or ()),
+        args=tuple(item.get("args") or ()),
+        working_dir=item.get("workingDir") or "",
+        stdin=bool(item.get("stdin")),
+        stdin_once=bool(item.get("stdinOnce")),
+        tty=bool(item.get("tty")),
+        restart_policy=RestartPolicy(own) if own and role is not Role.EPHEMERAL else policy,
+        target=item.get("targetContainerName") or "",
+        termination_message_path=item.get("terminationMessagePath") or "/dev/termination-log",
+        termination_message_policy=item.get("terminationMessagePolicy") or "File",
+        raw=item,
+    )

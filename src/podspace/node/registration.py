@@ -1,0 +1,190 @@
+"""This machine as a Node object: what it has, who it is, that it is alive.
+
+Written at start and kept fresh by a Lease, as a kubelet does (KEP-589): the Node itself changes only when something about the
+machine does. Reads /proc and /etc only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import shutil
+import socket
+import time
+import uuid
+from pathlib import Path
+
+from podspace import __version__, errors
+from podspace.kube import times
+from podspace.kube.json import JSON
+from podspace.node.fieldpath import NodeFacts
+from podspace.settings import KUBERNETES_VERSION, Settings
+from podspace.store.store import Store
+
+log = logging.getLogger(__name__)
+LEASE_SECONDS = 40
+RENEW_SECONDS = 10.0
+PODS_CAPACITY = 110
+_LEASES = "leases.coordination.k8s.io"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+
+
+def gather_facts(settings: Settings, *, gateway_ip: str = "") -> NodeFacts:
+    """Return name, address and size of this machine."""
+    return NodeFacts(
+        name=settings.node_name or socket.gethostname().lower(),
+        ip=_primary_address() or gateway_ip or "127.0.0.1",
+        cpu_milli=len(os.sched_getaffinity(0)) * 1000,
+        memory_bytes=_memory_bytes(),
+    )
+
+
+def _primary_address() -> str:
+    """The source address of the default route; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def _memory_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+class Registration:
+    """Keeps this machine's Node and Lease in the store."""
+
+    def __init__(self, store: Store, settings: Settings, facts: NodeFacts, *, runtime_version: str) -> None:
+        self._store = store
+        self._settings = settings
+        self._facts = facts
+        self._runtime_version = runtime_version
+
+    async def register(self) -> None:
+        """Create the Node, or bring its status up to date; labels and taints that a user set are kept."""
+        try:
+            await self._store.create("nodes", self._node())
+        except errors.AlreadyExists:
+            await self._store.mutate("nodes", "", self._facts.name, self._refreshed)
+
+    async def run(self) -> None:
+        """Renew the Lease until cancelled. A store that cannot write just now is no reason to end."""
+        while True:
+            try:
+                await self._renew()
+            except errors.Unavailable as error:
+                log.warning("the Lease is not renewed: %s", error)
+            await asyncio.sleep(RENEW_SECONDS)
+
+    def _refreshed(self, node: JSON) -> JSON:
+        fresh = self._node()
+        labels = (node["metadata"].get("labels") or {}) | fresh["metadata"]["labels"]
+        status = (node.get("status") or {}) | fresh["status"]
+        return node | {"metadata": node["metadata"] | {"labels": labels}, "status": status}
+
+    def _node(self) -> JSON:
+        now = times.rfc3339(time.time())
+        architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
+        labels = {
+            "kubernetes.io/arch": architecture,
+            "kubernetes.io/hostname": self._facts.name,
+            "kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": architecture,
+            "beta.kubernetes.io/os": "linux",
+        }
+        metadata = {"name": self._facts.name, "uid": str(uuid.uuid4()), "creationTimestamp": now, "labels": labels}
+        return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": self._status(now, architecture)}
+
+    def _status(self, now: str, architecture: str) -> JSON:
+        disk = shutil.disk_usage(self._settings.paths.lib)
+        size = {
+            "cpu": str(self._facts.cpu_milli // 1000),
+            "ephemeral-storage": f"{disk.total // 1024}Ki",
+            "memory": f"{self._facts.memory_bytes // 1024}Ki",
+            "pods": str(PODS_CAPACITY),
+        }
+        return {
+            "capacity": size,
+            "allocatable": dict(size),
+            "conditions": _conditions(now),
+            "addresses": [{"type": "InternalIP", "address": self._facts.ip}, {"type": "Hostname", "address": self._facts.name}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+            "nodeInfo": self._node_info(architecture),
+        }
+
+    def _node_info(self, architecture: str) -> JSON:
+        return {
+            "machineID": _read("/etc/machine-id"),
+            "systemUUID": _read("/sys/class/dmi/id/product_uuid"),
+            "bootID": _read("/proc/sys/kernel/random/boot_id"),
+            "kernelVersion": platform.release(),
+            "osImage": _os_name(),
+            "containerRuntimeVersion": f"podspace://{__version__}+{self._runtime_version}",
+            "kubeletVersion": KUBERNETES_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": architecture,
+        }
+
+    async def _renew(self) -> None:
+        now = times.rfc3339_micro(time.time())
+        name = self._facts.name
+
+        def renew(lease: JSON) -> JSON:
+            return lease | {"spec": lease["spec"] | {"renewTime": now}}
+
+        try:
+            await self._store.mutate(_LEASES, "kube-node-lease", name, renew, durable=False)
+        except errors.NotFound:
+            await self._store.create(_LEASES, self._lease(now), durable=False)
+
+    def _lease(self, now: str) -> JSON:
+        name = self._facts.name
+        node = self._store.get("nodes", "", name)
+        owners = [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}] if node else []
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": name,
+                "namespace": "kube-node-lease",
+                "uid": str(uuid.uuid4()),
+                "creationTimestamp": times.rfc3339(time.time()),
+                "ownerReferences": owners,
+            },
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+        }
+
+
+def _conditions(now: str) -> list[JSON]:
+    healthy = (
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "podspace is running Pods"),
+    )
+    return [
+        {"type": kind, "status": status, "lastHeartbeatTime": now, "lastTransitionTime": now, "reason": reason, "message": message}
+        for kind, status, reason, message in healthy
+    ]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"

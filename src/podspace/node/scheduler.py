@@ -1,0 +1,226 @@
+"""Binding Pods to this node, or saying in a scheduler's words why not.
+
+The whole of scheduling on one machine: the node's name, selector, taints, and what this version of podspace does not do yet
+(``support``). A Pod that does not fit stays Pending with ``FailedScheduling`` and is looked at again when it or the node changes.
+Source: kube-scheduler's NodeName, NodeAffinity, TaintToleration plugins; KEP-3521 (scheduling gates).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from podspace import errors
+from podspace.kube import times
+from podspace.kube.json import JSON
+from podspace.node import requests, support
+from podspace.node.recorder import Recorder
+from podspace.store.store import Store
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 10.0
+
+
+class Scheduler:
+    """Watches Pods without a node and binds those that fit."""
+
+    def __init__(self, store: Store, recorder: Recorder, *, node_name: str) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._node_name = node_name
+        self._postponed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_node())
+            tasks.create_task(self._retry())
+            await self._follow_pods()
+
+    async def _follow_pods(self) -> None:
+        while True:
+            pods, revision = self._store.list("pods")
+            with self._store.watch("pods", since=revision) as watch:
+                for pod in pods:
+                    await self._consider(pod)
+                try:
+                    async for change in watch:
+                        if change.kind != "DELETED" and _may_fit_now(change.obj, change.previous):
+                            await self._consider(change.obj)
+                        elif change.kind == "DELETED" or (_is_over(change.obj) and not _is_over(change.previous or {})):
+                            await self._look_again()
+                except errors.Expired:
+                    continue
+            return
+
+    async def _follow_node(self) -> None:
+        """A taint or cordon taken away may let waiting Pods in."""
+        while True:
+            with self._store.watch("nodes") as watch:
+                try:
+                    async for change in watch:
+                        if change.previous is None or change.previous.get("spec") != change.obj.get("spec"):
+                            await self._look_again()
+                except errors.Expired:
+                    continue
+            return
+
+    async def _consider(self, pod: JSON) -> None:
+        spec = pod["spec"]
+        if spec.get("nodeName", self._node_name) != self._node_name and not _is_over(pod):
+            self._recorder.warning(pod, "FailedScheduling", f"there is no node {spec['nodeName']} here; the Pod will not run")
+        if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp"):
+            return
+        if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
+            words = f"there is no scheduler {spec['schedulerName']} here; the Pod waits until somebody binds it"
+            self._recorder.warning(pod, "FailedScheduling", words)
+            return
+        node = self._store.get("nodes", "", self._node_name)
+        why_not = misfit(pod, node) or self._lacks(pod, node)
+        try:
+            await (self._bind(pod) if why_not is None else self._refuse(pod, why_not))
+        except errors.Unavailable as error:
+            log.warning("scheduling %s again later: %s", pod["metadata"]["name"], error)
+            self._postponed.set()
+
+    async def _retry(self) -> None:
+        """A store that could not write (a full disk) may be able to by now."""
+        while True:
+            await self._postponed.wait()
+            await asyncio.sleep(RETRY_SECONDS)
+            self._postponed.clear()
+            await self._look_again()
+
+    def _lacks(self, pod: JSON, node: JSON | None) -> str | None:
+        if node is None or not requests.of_pod(pod["spec"]):
+            return None
+        running = [other for other in self._store.list("pods")[0] if other["spec"].get("nodeName") and not _is_over(other)]
+        return requests.insufficient(pod, running, node)
+
+    async def _look_again(self) -> None:
+        """A Pod that left may have made room for those that wait."""
+        for pod in self._store.list("pods")[0]:
+            await self._consider(pod)
+
+    async def _bind(self, pod: JSON) -> None:
+        metadata = pod["metadata"]
+        now = times.rfc3339(time.time())
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+
+        def bind(raw: JSON) -> JSON | None:
+            if raw["metadata"]["uid"] != metadata["uid"] or raw["spec"].get("nodeName"):
+                return None
+            return with_condition(raw | {"spec": raw["spec"] | {"nodeName": self._node_name}}, scheduled)
+
+        try:
+            await self._store.mutate("pods", metadata["namespace"], metadata["name"], bind, durable=False)
+        except errors.NotFound:
+            return
+        message = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {self._node_name}"
+        self._recorder.normal(pod, "Scheduled", message)
+
+    async def _refuse(self, pod: JSON, why_not: str) -> None:
+        metadata = pod["metadata"]
+        message = f"0/1 nodes are available: {why_not}"
+        now = times.rfc3339(time.time())
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+
+        def refuse(raw: JSON) -> JSON | None:
+            if raw["metadata"]["uid"] != metadata["uid"] or raw["spec"].get("nodeName"):
+                return None
+            before: JSON = next((c for c in (raw.get("status") or {}).get("conditions") or () if c["type"] == "PodScheduled"), {})
+            if before.get("message") == message:
+                return None
+            return with_condition(raw, condition | {"lastProbeTime": None, "lastTransitionTime": now})
+
+        try:
+            await self._store.mutate("pods", metadata["namespace"], metadata["name"], refuse, durable=False)
+        except errors.NotFound:
+            return
+        self._recorder.warning(pod, "FailedScheduling", message)
+
+
+def with_condition(pod: JSON, condition: JSON) -> JSON:
+    """Return the Pod with one condition replaced or added."""
+    status = pod.get("status") or {}
+    others = [c for c in status.get("conditions") or () if c["type"] != condition["type"]]
+    return pod | {"status": status | {"conditions": [*others, condition]}}
+
+
+def _is_over(pod: JSON) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _may_fit_now(pod: JSON, previous: JSON | None) -> bool:
+    """Whether the change is one that scheduling looks at (our own condition writes are not)."""
+    return previous is None or previous["spec"] != pod["spec"]
+
+
+def misfit(pod: JSON, node: JSON | None) -> str | None:
+    """Return why the Pod cannot run on the node, None if it can. Pure."""
+    if node is None:
+        return "the node is not registered yet."
+    spec = pod["spec"]
+    labels = node["metadata"].get("labels") or {}
+    selector = spec.get("nodeSelector") or {}
+    if any(labels.get(key) != value for key, value in selector.items()) or not _affinity_fits(spec, node):
+        return "1 node(s) didn't match Pod's node affinity/selector."
+    if node.get("spec", {}).get("unschedulable") and not _tolerates(spec, _CORDON):
+        return "1 node(s) were unschedulable."
+    for taint in node.get("spec", {}).get("taints") or ():
+        if taint.get("effect") != "PreferNoSchedule" and not _tolerates(spec, taint):
+            return f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}."
+    fields = support.unsupported(pod)
+    return f"podspace cannot run this Pod yet, it does not honour {', '.join(fields)}." if fields else None
+
+
+_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+def _tolerates(spec: JSON, taint: JSON) -> bool:
+    return any(_tolerated_by(toleration, taint) for toleration in spec.get("tolerations") or ())
+
+
+def _tolerated_by(toleration: JSON, taint: JSON) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint["key"]:
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
+
+
+def _affinity_fits(spec: JSON, node: JSON) -> bool:
+    """requiredDuringSchedulingIgnoredDuringExecution: terms are ORed, the requirements of a term ANDed."""
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    labels = node["metadata"].get("labels") or {}
+    fields = {"metadata.name": node["metadata"]["name"]}
+    return any(
+        bool(term.get("matchExpressions") or term.get("matchFields"))
+        and all(_requirement_met(r, labels) for r in term.get("matchExpressions") or ())
+        and all(_requirement_met(r, fields) for r in term.get("matchFields") or ())
+        for term in required.get("nodeSelectorTerms") or ()
+    )
+
+
+def _requirement_met(requirement: JSON, labels: JSON) -> bool:
+    value, values = labels.get(requirement["key"]), requirement.get("values") or []
+    match requirement["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return value is not None and value.lstrip("-").isdigit() and int(value) > int(values[0])
+        case "Lt":
+            return value is not None and value.lstrip("-").isdigit() and int(value) < int(values[0])
+        case _:
+            return False

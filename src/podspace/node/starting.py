@@ -1,0 +1,229 @@
+"""Making what ``decide`` asks for: a sandbox, and containers in it, the independent ones at the same time.
+
+Called by a Pod's worker only. Every failure of one container becomes that container's waiting reason and an event, in the
+kubelet's words; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from podspace import errors
+from podspace.aio import together
+from podspace.image.model import Image
+from podspace.node import (
+    configs,
+    credentials,
+    dns,
+    environment,
+    etcfiles,
+    identity,
+    messages,
+    pod_state,
+    podstatus_writer,
+    support,
+    volumes,
+)
+from podspace.node.context import NodeContext
+from podspace.node.decide import NANOS, Observed, Plan
+from podspace.node.environment import ConfigError
+from podspace.node.pod import Container, Pod, Role
+from podspace.node.pod_state import PodState, crash_key
+from podspace.node.pulls import Puller
+from podspace.node.status import Problem
+from podspace.runtime.model import ContainerConfig, ContainerState, ContainerStatus, SandboxState
+
+CONFIG_RETRY_SECONDS = 10.0
+
+
+async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observed: Observed) -> bool:
+    """Replace a dead sandbox, or make the first one. Return False (with events written) if that failed."""
+    if not await _prepare_volumes(context, pod, state):
+        return False
+    attempt = 0
+    if observed.sandbox is not None:
+        attempt = observed.sandbox.config.attempt + 1
+        if observed.sandbox.state is SandboxState.NOT_READY:
+            context.recorder.normal(pod.raw, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        await context.engine.stop_sandbox(observed.sandbox.id)
+    log_root = context.settings.paths.log
+    configs.log_directory(pod, log_root).mkdir(parents=True, exist_ok=True)
+    try:
+        await context.engine.run_sandbox(configs.sandbox_config(pod, attempt=attempt, log_root=log_root, resolv_conf=dns.of_host(pod)))
+    except (errors.PodspaceError, OSError) as error:
+        context.recorder.warning(pod.raw, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+        return False
+    return True
+
+
+async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller) -> float | None:
+    """Start what the plan names; return when to look again, None if only an event can change anything."""
+    _note_back_offs(context, pod, state, plan)
+    if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes:
+        return time.monotonic() + CONFIG_RETRY_SECONDS
+    results = await together.every(_start(context, pod, state, container, puller) for container in plan.start)
+    again = [at for at in results if at is not None]
+    if plan.wake_at is not None:
+        again.append(plan.wake_at)
+    return min(again, default=None)
+
+
+async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> bool:
+    """Make the Pod's volumes, or show in them what has changed since. Return False (with an event) if something is missing."""
+    state.volumes_stale = False
+    if not pod.spec.get("volumes"):
+        return True
+    ips = _ips(context, pod, pod_state.observe(context.engine, pod))
+    wanted = volumes.VolumeContext(pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips)
+    try:
+        state.volumes = await asyncio.to_thread(volumes.prepare, pod, wanted)
+    except (ConfigError, OSError) as error:
+        context.recorder.warning(pod.raw, "FailedMount", str(error))
+        state.volumes_stale = True
+        return False
+    return True
+
+
+def _ips(context: NodeContext, pod: Pod, observed: Observed) -> tuple[str, ...]:
+    if pod.host_network:
+        return (context.facts.ip,)
+    return observed.sandbox.ips if observed.sandbox is not None else ()
+
+
+def _note_back_offs(context: NodeContext, pod: Pod, state: PodState, plan: Plan) -> None:
+    """Tell of the containers whose crash back-off has just begun."""
+    for name in plan.waiting:
+        container = pod.find(name)
+        current = state.problems.get(name)
+        if container is None or (current is not None and current.reason != "RunContainerError"):
+            continue
+        exited_at = state.ended_at(name, pod_state.last_exit(context.engine, pod, name))
+        delay = context.crashes.delay_seconds(crash_key(pod.uid, container), exited_at)
+        if not delay:
+            continue
+        message = f"back-off {_go_duration(delay)} restarting failed container={name} pod={pod.full_name}"
+        state.problems[name] = Problem(reason="CrashLoopBackOff", message=message)
+        words = f"Back-off restarting failed container {name} in pod {pod.full_name}"
+        context.recorder.warning(pod.raw, "BackOff", words, field_path=container.field_path)
+
+
+def _go_duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+async def _start(context: NodeContext, pod: Pod, state: PodState, container: Container, puller: Puller) -> float | None:
+    """Bring up one container; return when to try again if it did not come up (None: when its pull ends, or never)."""
+    verdict = puller.check(pod, container, credentials.of(pod, context.lookup))
+    if verdict.image is None:
+        _tell_missing_secrets(context, pod)
+        return _waits(state, container, verdict.problem, verdict.retry_at)
+    observed = pod_state.observe(context.engine, pod)
+    if observed.sandbox is None:
+        return time.monotonic()
+    before = pod_state.newest_instance(context.engine, pod, container.name)
+    _advance_back_off(context, pod, state, container, observed.containers.get(container.name))
+    try:
+        config = _configure(context, pod, state, container, observed, before, verdict.image)
+        created = await context.engine.create_container(observed.sandbox.id, config)
+    except ConfigError as error:
+        return _failed(context, pod, state, container, "CreateContainerConfigError", str(error))
+    except (errors.PodspaceError, OSError) as error:
+        return _failed(context, pod, state, container, "CreateContainerError", str(error))
+    context.recorder.normal(pod.raw, "Created", "Container created", field_path=container.field_path)
+    try:
+        await context.engine.start_container(created)
+    except (errors.PodspaceError, OSError) as error:
+        _failed(context, pod, state, container, "RunContainerError", str(error))
+        return time.monotonic()  # the engine recorded its end; decide what follows from that
+    state.problems.pop(container.name, None)
+    state.retry_at.pop(container.name, None)
+    await podstatus_writer.collect_garbage(context, pod, container.name)
+    context.recorder.normal(pod.raw, "Started", "Container started", field_path=container.field_path)
+    return time.monotonic() if container.role is Role.SIDECAR else None  # it makes way for what comes next by running, not by ending
+
+
+def _tell_missing_secrets(context: NodeContext, pod: Pod) -> None:
+    if missing := credentials.missing(pod, context.lookup):
+        words = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image may not succeed."
+        context.recorder.warning(pod.raw, "FailedToRetrieveImagePullSecret", words)
+
+
+def _waits(state: PodState, container: Container, problem: Problem | None, retry_at: float | None) -> float | None:
+    if problem is None:
+        state.problems.pop(container.name, None)
+    else:
+        state.problems[container.name] = problem
+    return retry_at
+
+
+def _advance_back_off(context: NodeContext, pod: Pod, state: PodState, container: Container, status: ContainerStatus | None) -> None:
+    if status is not None and status.state is ContainerState.EXITED:
+        context.crashes.advance(crash_key(pod.uid, container), state.ended_at(container.name, status.finished_nanos / NANOS))
+
+
+def _failed(context: NodeContext, pod: Pod, state: PodState, container: Container, reason: str, message: str) -> float:
+    """Note why a container did not start. Config errors are looked at again soon: the missing object may have come."""
+    state.problems[container.name] = Problem(reason=reason, message=message)
+    context.recorder.warning(pod.raw, "Failed", f"Error: {message}", field_path=container.field_path)
+    state.retry_at[container.name] = time.monotonic() + (0.0 if reason == "RunContainerError" else CONFIG_RETRY_SECONDS)
+    return state.retry_at[container.name]
+
+
+def _configure(
+    context: NodeContext,
+    pod: Pod,
+    state: PodState,
+    container: Container,
+    observed: Observed,
+    before: ContainerStatus | None,
+    image: Image,
+) -> ContainerConfig:
+    """Write the few files a container needs, and return its config."""
+    ips = _ips(context, pod, observed)
+    paths = context.settings.paths
+    attempt = before.config.attempt + 1 if before is not None else podstatus_writer.known_restarts(pod, container.name)
+    identity.check_non_root(pod, container, image.config.user)
+    if fields := support.unsupported_in(container.raw):  # an ephemeral container never met the scheduler
+        raise ConfigError(f"podspace does not honour {', '.join(fields)} yet")
+    env = environment.build(pod, container, lookup=context.lookup, node=context.facts, pod_ips=ips)
+    target = observed.containers.get(container.target)
+    if container.target and (target is None or target.state is not ContainerState.RUNNING):
+        raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
+    return configs.container_config(
+        pod,
+        container,
+        attempt=attempt,
+        image=image,
+        env=env,
+        mounts=configs.mounts_of(pod, container, state.volumes, _files(paths.pods, paths.log, pod, container, attempt, ips)),
+        memory_capacity_bytes=context.facts.memory_bytes,
+        target=target.id if target is not None else None,
+    )
+
+
+def _files(pods: Path, logs: Path, pod: Pod, container: Container, attempt: int, ips: tuple[str, ...]) -> dict[str, Path]:
+    """The files podspace puts into the container: destination -> host path."""
+    (configs.log_directory(pod, logs) / container.name).mkdir(parents=True, exist_ok=True)
+    hosts = pods / pod.uid / "etc-hosts"
+    hosts.parent.mkdir(parents=True, exist_ok=True)
+    text = etcfiles.hosts(pod, ips).encode()
+    if not _holds(hosts, text):
+        hosts.write_bytes(text)
+        hosts.chmod(0o644)
+    message = messages.message_file(pods, pod, container.name, attempt)
+    message.parent.mkdir(parents=True, exist_ok=True)
+    message.touch()
+    message.chmod(0o666)  # whoever the container runs as may write it
+    return {"/etc/hosts": hosts, container.termination_message_path: message}
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is exactly that. Containers may write to it: it can be of any size, and no text."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(content) + 1) == content
+    except FileNotFoundError:
+        return False

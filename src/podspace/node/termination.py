@@ -1,0 +1,135 @@
+"""The end of a Pod: ask its containers to stop, wait as long as its grace allows, then leave nothing behind.
+
+Main and ephemeral containers stop together, sidecars after them in reverse order (KEP-753). The grace may be shortened while we
+wait (a second ``kubectl delete --now``). Called by the Pod's worker; safe to call again after a failure or a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+
+from podspace import errors
+from podspace.aio import together
+from podspace.kube.json import JSON
+from podspace.node import configs, pod_state, podstatus_writer, volumes
+from podspace.node.context import NodeContext
+from podspace.node.decide import Observed
+from podspace.node.pod import Pod, PodUid, Role
+from podspace.node.pod_state import PodState
+from podspace.runtime.model import ContainerState, ContainerStatus, SandboxState
+from podspace.settings import Paths
+
+
+async def release(
+    context: NodeContext, current: Callable[[], Pod], state: PodState, observed: Observed, *, gone: Callable[[], bool]
+) -> None:
+    """A Pod that has run its course keeps its dead containers and logs; its sidecars stop, its sandbox goes."""
+    if observed.sandbox is not None and observed.sandbox.state is SandboxState.READY:
+        stop_by = time.time() + current().grace_seconds
+        for wave in _waves(context, current()):
+            await _stop_wave(context, current, state, wave, gone, stop_by)
+        await context.engine.stop_sandbox(observed.sandbox.id)
+    elif observed.sandbox is not None and _waves(context, current()):  # /pause died, and some of its containers have not
+        await context.engine.stop_sandbox(observed.sandbox.id)
+
+
+async def terminate(context: NodeContext, current: Callable[[], Pod], state: PodState, *, gone: Callable[[], bool]) -> None:
+    """Stop and remove everything of the Pod, then let go of the object.
+
+    ``current`` gives the newest view of the Pod (its deadline may move); ``gone`` whether the object is gone already.
+    """
+    pod = current()
+    for wave in _waves(context, pod):
+        await _stop_wave(context, current, state, wave, gone, time.time())
+    await podstatus_writer.write(context, current(), state, ended=True)
+    await remove(context, pod)
+    await _let_go(context, pod)
+
+
+async def remove(context: NodeContext, pod: Pod) -> None:
+    """Remove sandboxes, containers, volumes, logs and back-offs of a Pod. Idempotent."""
+    for sandbox in pod_state.sandboxes_of(context.engine, pod.uid):
+        await context.engine.stop_sandbox(sandbox.id)
+        await context.engine.remove_sandbox(sandbox.id)
+    await asyncio.to_thread(volumes.remove, context.settings.paths.pods, pod.uid)
+    await asyncio.to_thread(_remove_logs, context, pod)
+    context.crashes.forget_where(pod.uid)
+    context.pulls.forget_where(pod.uid)
+
+
+def remove_orphaned_folders(paths: Paths, known: set[PodUid]) -> None:
+    """Delete volumes and logs of Pods nobody knows any more. Blocks on the disk."""
+    for home in paths.pods.glob("*"):
+        if home.name not in known:
+            volumes.remove(paths.pods, PodUid(home.name))
+    for logs in paths.log.glob("*_*_*"):
+        if logs.name.rpartition("_")[2] not in known:
+            shutil.rmtree(logs, ignore_errors=True)
+
+
+def _remove_logs(context: NodeContext, pod: Pod) -> None:
+    shutil.rmtree(configs.log_directory(pod, context.settings.paths.log), ignore_errors=True)
+
+
+def _waves(context: NodeContext, pod: Pod) -> list[list[ContainerStatus]]:
+    """What stops together, in order."""
+    alive = [s for s in pod_state.instances(context.engine, pod.uid) if s.state is not ContainerState.EXITED]
+    sidecars = [c.name for c in pod.init_containers if c.role is Role.SIDECAR]
+    first = [s for s in alive if s.config.name not in sidecars]
+    later = [[s for s in alive if s.config.name == name] for name in reversed(sidecars)]
+    return [wave for wave in (first, *later) if wave]
+
+
+async def _stop_wave(
+    context: NodeContext, current: Callable[[], Pod], state: PodState, wave: list[ContainerStatus], gone: Callable[[], bool], stop_by: float
+) -> None:
+    """Stop what belongs together; ``stop_by`` counts as long as the Pod is not deleted."""
+    pod = current()
+    for status in wave:
+        container = pod.find(status.config.name)
+        path = container.field_path if container else ""
+        context.recorder.normal(pod.raw, "Killing", f"Stopping container {status.config.name}", field_path=path)
+    while True:
+        state.deletion.clear()
+        if await together.first(_stop_together(context, wave, _remaining(current(), gone(), stop_by)), _set(state.deletion)) == 0:
+            return
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _stop_together(context: NodeContext, wave: list[ContainerStatus], grace_seconds: float) -> None:
+    await together.every(context.engine.stop_container(status.id, grace_seconds) for status in wave)
+
+
+def _remaining(pod: Pod, gone: bool, stop_by: float) -> float:
+    if gone:
+        return 0.0
+    grace = pod.raw["metadata"].get("deletionGracePeriodSeconds", pod.grace_seconds)
+    left = (stop_by if pod.delete_by is None else pod.delete_by) - time.time()
+    return min(max(0.0, left), float(max(grace, pod.grace_seconds)))  # the machine's clock may have been put back
+
+
+async def _let_go(context: NodeContext, pod: Pod) -> None:
+    """Delete the object, as a kubelet's last DELETE with grace 0 does; finalizers hold it back."""
+
+    def without_grace(raw: JSON) -> JSON | None:
+        metadata = raw["metadata"]
+        if metadata["uid"] != pod.uid or metadata.get("deletionGracePeriodSeconds") == 0:
+            return None
+        return raw | {"metadata": metadata | {"deletionGracePeriodSeconds": 0}}
+
+    found = context.store.get("pods", pod.namespace, pod.name)
+    if found is None or found["metadata"]["uid"] != pod.uid:
+        return
+    try:
+        if found["metadata"].get("finalizers"):
+            await context.store.mutate("pods", pod.namespace, pod.name, without_grace)
+        else:
+            await context.store.delete("pods", pod.namespace, pod.name)
+    except errors.NotFound:
+        return

@@ -1,0 +1,40 @@
+"""What of a Pod's volumes a container may change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from podspace.node import configs, starting
+from tests.unit.node import builders
+
+
+@pytest.mark.parametrize(
+    ("source", "readonly"),
+    [
+        ({"secret": {"secretName": "s"}}, True),
+        ({"configMap": {"name": "c"}}, True),
+        ({"downwardAPI": {}}, True),
+        ({"projected": {"sources": []}}, True),
+        ({"emptyDir": {}}, False),
+        ({"hostPath": {"path": "/srv"}}, False),
+    ],
+)
+def test_a_container_cannot_write_where_the_server_writes(source: dict[str, object], readonly: bool) -> None:
+    mounts = [{"name": "v", "mountPath": "/v", "readOnly": False}]
+    spec = {"containers": [{"name": "a", "image": "busybox", "volumeMounts": mounts}], "volumes": [{"name": "v"} | source]}
+    pod = builders.pod(spec)
+    (mount,) = configs.mounts_of(pod, pod.containers[0], {"v": Path("/host/v")}, {})
+    assert mount.readonly is readonly
+
+
+def test_a_hosts_file_that_a_container_made_huge_or_garbled_is_not_read_whole_and_is_written_anew(tmp_path: Path) -> None:
+    pod = builders.pod()
+    hosts = starting._files(tmp_path, tmp_path / "log", pod, pod.containers[0], 0, ("10.0.0.2",))["/etc/hosts"]
+    good = hosts.read_bytes()
+    with hosts.open("wb") as file:
+        file.write(b"\xff\xfe")
+        file.truncate(1 << 40)
+    starting._files(tmp_path, tmp_path / "log", pod, pod.containers[0], 1, ("10.0.0.2",))
+    assert hosts.read_bytes() == good

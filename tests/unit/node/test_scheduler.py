@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podspace.node import scheduler, support
+
+NODE: dict[str, Any] = {"metadata": {"name": "n", "labels": {"disk": "ssd", "cores": "8"}}, "spec": {}}
+CONTAINERS = [{"name": "a", "image": "x"}]
+
+
+def misfit(spec: dict[str, Any], node: dict[str, Any] | None = NODE) -> str | None:
+    return scheduler.misfit({"metadata": {"name": "p"}, "spec": {"containers": CONTAINERS} | spec}, node)
+
+
+def affinity(*expressions: dict[str, Any]) -> dict[str, Any]:
+    terms = [{"matchExpressions": list(expressions)}]
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}}
+
+
+def test_a_plain_pod_fits() -> None:
+    assert misfit({}) is None
+
+
+def test_a_selector_must_match_the_nodes_labels() -> None:
+    assert misfit({"nodeSelector": {"disk": "ssd"}}) is None
+    assert misfit({"nodeSelector": {"disk": "hdd"}}) == "1 node(s) didn't match Pod's node affinity/selector."
+
+
+@pytest.mark.parametrize(
+    ("expression", "fits"),
+    [
+        ({"key": "disk", "operator": "In", "values": ["ssd", "nvme"]}, True),
+        ({"key": "disk", "operator": "NotIn", "values": ["ssd"]}, False),
+        ({"key": "gpu", "operator": "Exists"}, False),
+        ({"key": "gpu", "operator": "DoesNotExist"}, True),
+        ({"key": "cores", "operator": "Gt", "values": ["4"]}, True),
+        ({"key": "cores", "operator": "Lt", "values": ["4"]}, False),
+    ],
+)
+def test_required_affinity_is_obeyed(expression: dict[str, Any], fits: bool) -> None:
+    assert (misfit(affinity(expression)) is None) is fits
+
+
+def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
+    cordoned = NODE | {"spec": {"unschedulable": True}}
+    assert misfit({}, cordoned) == "1 node(s) were unschedulable."
+    tainted = NODE | {"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}
+    assert misfit({}, tainted) == "1 node(s) had untolerated taint {k: v}."
+    assert misfit({"tolerations": [{"operator": "Exists"}]}, tainted) is None
+    assert misfit({"tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}]}, tainted) is None
+
+
+def test_what_is_not_honoured_yet_is_named_and_not_run() -> None:
+    probe = {"name": "a", "image": "x", "livenessProbe": {"exec": {"command": ["true"]}}}
+    said = misfit({"containers": [probe], "runtimeClassName": "kata"})
+    assert said == "podspace cannot run this Pod yet, it does not honour spec.runtimeClassName, spec.containers[0].livenessProbe."
+
+
+def test_every_kind_of_volume_is_either_made_or_named() -> None:
+    pod = {"spec": {"containers": CONTAINERS, "volumes": [{"name": "v", "nfs": {}}, {"name": "w", "emptyDir": {}}]}}
+    assert support.unsupported(pod) == ["spec.volumes[0].nfs"]

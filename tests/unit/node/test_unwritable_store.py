@@ -1,0 +1,90 @@
+"""A disk that is full for a while: nothing that runs beside the Pods may end the server for it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podspace import errors
+from podspace.node import recorder, registration, scheduler
+from podspace.node.fieldpath import NodeFacts
+from podspace.settings import Settings
+from podspace.store.store import Store
+from tests.unit.node.builders import pod
+
+
+class FullStore:
+    """Reads work, writes do not, and what is tried is counted."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    async def mutate(self, *_: Any, **__: Any) -> None:
+        self.tried += 1
+        raise errors.Unavailable("database or disk is full")
+
+    async def delete(self, *_: Any, **__: Any) -> None:
+        self.tried += 1
+        raise errors.Unavailable("database or disk is full")
+
+    def list(self, resource: str) -> tuple[list[dict[str, Any]], int]:
+        old = {"metadata": {"namespace": "default", "name": "e", "creationTimestamp": "2020-01-01T00:00:00Z"}}
+        return [old, old], 1
+
+
+def test_the_lease_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(registration, "RENEW_SECONDS", 0.0)
+    store = FullStore()
+    facts = NodeFacts(name="n", ip="192.0.2.1", cpu_milli=1000, memory_bytes=1 << 30)
+
+    async def main() -> None:
+        running = asyncio.ensure_future(registration.Registration(store, Settings(), facts, runtime_version="crun").run())  # type: ignore[arg-type]
+        while store.tried < 3:  # noqa: ASYNC110 - every turn of the loop is a try
+            await asyncio.sleep(0)
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(main())
+    assert "the Lease is not renewed" in caplog.text
+
+
+def test_old_events_stay_until_there_is_room() -> None:
+    store = FullStore()
+    asyncio.run(recorder.drop_old(store, now=2e9))  # type: ignore[arg-type]
+    assert store.tried == 1
+
+
+def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.0)
+    waiting = pod().raw
+    waiting["spec"].pop("nodeName")
+
+    async def main() -> None:
+        with Store.open(tmp) as store:
+            await store.create("nodes", {"metadata": {"name": "n"}, "spec": {}})
+            await store.create("pods", waiting)
+            real, failures = store.mutate, iter([errors.Unavailable("database or disk is full")])
+
+            async def mutate(*arguments: Any, **options: Any) -> Any:
+                if error := next(failures, None):
+                    raise error
+                return await real(*arguments, **options)
+
+            monkeypatch.setattr(Store, "mutate", staticmethod(mutate))
+            running = asyncio.ensure_future(scheduler.Scheduler(store, recorder.Recorder(store, component="s"), node_name="n").run())
+            async with asyncio.timeout(5):
+                with store.watch("pods") as changes:
+                    async for change in changes:
+                        assert change.obj["spec"]["nodeName"] == "n"
+                        break
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = Path(folder) / "store.db"
+        asyncio.run(main())
+    assert "again later" in caplog.text
