@@ -1,0 +1,149 @@
+"""From an HTTP request to the handler that answers it, and from whatever that raises to a Status: the one boundary.
+
+Called by the server for every request. It knows who may do what and which handler does it; it must not know how.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from podspace import errors
+from podspace.api import (
+    discovery,
+    exec,
+    handlers_create,
+    handlers_delete,
+    handlers_get,
+    handlers_list,
+    handlers_patch,
+    handlers_update,
+    handlers_watch,
+    identity,
+    lens,
+    logs,
+    negotiate,
+    plain,
+    pod_actions,
+    registry,
+    respond,
+    reviews,
+    routes,
+    status_http,
+)
+from podspace.api.call import Call, Services
+from podspace.api.query import Query
+from podspace.kube import resources
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+_BY_VERB: dict[str, Handler] = {
+    "get": handlers_get.get,
+    "list": handlers_list.list_objects,
+    "watch": handlers_watch.watch,
+    "create": handlers_create.create,
+    "update": handlers_update.update,
+    "patch": handlers_patch.patch,
+    "delete": handlers_delete.delete,
+    "deletecollection": handlers_delete.delete_collection,
+}
+_BY_SUBRESOURCE: dict[tuple[str, str], Handler] = {
+    ("pods", "exec"): exec.exec_command,
+    ("pods", "attach"): exec.attach,
+    ("pods", "portforward"): exec.port_forward,
+    ("pods", "log"): logs.log,
+    ("pods", "binding"): pod_actions.bind,
+    ("pods", "eviction"): pod_actions.evict,
+    ("serviceaccounts", "token"): reviews.token,
+}
+_LENS: dict[str, Handler] = {
+    "audit": lens.audit,
+    "changes": lens.changes,
+    "content": lens.content,
+    "files": lens.files,
+    "processes": lens.processes,
+    "signal": lens.signal,
+    "why": lens.why,
+}
+_NOT_STORED: dict[str, Handler] = {
+    "PodAudit": lens.review,
+    "Binding": pod_actions.bind,
+    "SelfSubjectReview": reviews.subject_review,
+    "SelfSubjectAccessReview": reviews.access_review,
+    "SelfSubjectRulesReview": reviews.rules_review,
+}
+_REFUSED = {
+    "resize": "resizing a running Pod is not supported: delete it and create it with the new resources",
+    "proxy": "proxying HTTP is not supported: use kubectl port-forward",
+}
+
+
+class Dispatcher:
+    """The callable that aiohttp's low-level server runs for each request."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(http, web.Request)
+        try:
+            return await self._answer(http)
+        except routes.PageNotFound as error:
+            return respond.text(str(error), code=404)
+        except errors.PodspaceError as error:
+            return _failed(http, error)
+        except Exception:  # a request's supervisor: one bad request must not take the connection's others along
+            _log.exception("%s %s failed", http.method, http.path)
+            return _failed(http, errors.Internal("Internal Server Error: the server's log says more"))
+
+    async def _answer(self, http: web.Request) -> web.StreamResponse:
+        path, _, raw_query = http.raw_path.partition("?")
+        query = Query(raw_query)
+        if path.startswith(identity.OPEN_PATHS):
+            return plain.serve(http, path, query)
+        caller = identity.of(http.transport)
+        target = routes.parse(http.method, path, query.flag("watch"))
+        if isinstance(target, routes.Target):
+            return await self._resource(http, target, query, caller)
+        identity.require_admin_for_path(caller, http.method, path)
+        if target is None:
+            return plain.serve(http, path, query)
+        if http.method != "GET":
+            raise errors.MethodNotAllowed(routes.NO_METHOD)
+        return discovery.serve(http, target)
+
+    async def _resource(self, http: web.Request, target: routes.Target, query: Query, caller: identity.Identity) -> web.StreamResponse:
+        if not target.resource.kind.startswith("SelfSubject"):
+            identity.require_admin(caller, target)
+        call = Call(
+            http=http,
+            services=self._services,
+            target=target,
+            strategy=registry.of(target.resource if target.resource.stored else resources.PODS),
+            query=query,
+            form=negotiate.form(http.headers.get("Accept", "")),
+            identity=caller,
+        )
+        return await _handler(target)(call)
+
+
+def _handler(target: routes.Target) -> Handler:
+    if target.resource is resources.LENS:
+        return _LENS[target.subresource]
+    if not target.resource.stored:
+        return _NOT_STORED[target.resource.kind]
+    if target.subresource in _REFUSED and target.verb != "get":
+        raise errors.Unsupported(_REFUSED[target.subresource])
+    return _BY_SUBRESOURCE.get((target.resource.plural, target.subresource), _BY_VERB[target.verb])
+
+
+def _failed(http: web.BaseRequest, error: errors.PodspaceError) -> web.StreamResponse:
+    """The Status of a failure, logged once if it is ours."""
+    failure = status_http.translate(error)
+    if failure.code >= 500:
+        _log.warning("%s %s: %s", http.method, http.path, error)
+    return respond.response(respond.body(failure.status), code=failure.code, headers=failure.headers)

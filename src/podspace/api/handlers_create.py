@@ -1,0 +1,106 @@
+"""POST to a collection: decode, default, admit, check, store.
+
+Called by ``dispatch``. What differs between kinds is in their strategy and in ``kube``.
+Source: apiserver handlers/create.go and registry/rest BeforeCreate, as seen on the wire.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from podspace import errors
+from podspace.api import metadata, query, shape
+from podspace.api.call import Call
+from podspace.kube.json import JSON
+
+_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """Answer 201 with the object as it is stored.  Raises: what decoding, admission, validation and the store raise."""
+    options = query.write_options(call.query, "CreateOptions")
+    obj = await decoded(call, options.field_validation)
+    check_namespace(call, obj)
+    metadata.fill_new(obj, namespace=call.target.namespace, created=call.services.timestamp())
+    require_namespace(call, metadata.name_of(obj))
+    stored = prepare_new(call, obj)
+    if options.dry_run:
+        metadata.of(stored).pop("resourceVersion", None)
+        refuse_duplicate(call, metadata.name_of(stored))
+    else:
+        stored = await call.store.create(call.strategy.key, stored, durable=call.strategy.durable)
+    return call.answer(shape.one(call, stored), code=201)
+
+
+async def decoded(call: Call, field_validation: str) -> JSON:
+    """Read the body as this path's kind; unknown fields become warnings, or an error under Strict."""
+    from podspace.kube import decode
+
+    result = decode.decode(await call.body(), call.content_type, call.target.resource, field_validation=field_validation)
+    call.warnings.extend(result.warnings)
+    return result.obj
+
+
+def prepare_new(call: Call, obj: JSON) -> JSON:
+    """Default, admit and check a new object, which already has its metadata; return its stored form.  Raises: Forbidden, Invalid."""
+    from podspace.kube import admission, defaults, validation
+
+    resource = call.target.resource
+    version = str(metadata.of(obj).get("resourceVersion") or "")
+    defaults.apply(resource.kind, obj)
+    if resource.kind == "Pod":
+        admission.admit_pod(obj)
+    stored = call.strategy.incoming(obj)
+    call.strategy.prepare_create(stored)
+    metadata.order(stored)
+    causes = validation.validate_create(resource.kind, stored)
+    if causes:
+        raise errors.Invalid(resource.kind, metadata.name_of(obj), causes, group=resource.group)
+    if version not in ("", "0"):
+        raise errors.Internal("resourceVersion should not be set on objects to be created")
+    call.warnings.extend(validation.warnings(resource.kind, stored))
+    if resource.kind == "Pod" and call.services.lens is not None:
+        call.warnings.extend(call.services.lens.warnings(stored))
+    return stored
+
+
+def check_namespace(call: Call, obj: JSON) -> None:
+    """Raise BadRequest if the body names another namespace than the path; fill it in if it names none."""
+    given = metadata.of(obj).get("namespace") or ""
+    if call.target.resource.namespaced:
+        if given and given != call.target.namespace:
+            raise errors.BadRequest(_MISMATCH)
+        metadata.of(obj)["namespace"] = call.target.namespace
+    elif given:
+        raise errors.BadRequest(_MISMATCH)
+
+
+def require_namespace(call: Call, name: str) -> None:
+    """Raise NotFound or Forbidden unless the path's namespace takes new objects."""
+    namespace = call.target.namespace
+    if not call.target.resource.namespaced:
+        return
+    found = call.store.get("namespaces", "", namespace)
+    if found is None:
+        raise errors.NotFound.of("namespaces", namespace)
+    if metadata.is_terminating(found):
+        cause = errors.Cause(
+            reason="NamespaceTerminating", message=f"namespace {namespace} is being terminated", field="metadata.namespace"
+        )
+        resource = call.target.resource
+        raise errors.Forbidden(
+            f'{resource.qualified} "{name}" is forbidden: '
+            f"unable to create new content in namespace {namespace} because it is being terminated",
+            resource=resource.plural,
+            name=name,
+            causes=[cause],
+        )
+
+
+def refuse_duplicate(call: Call, name: str) -> None:
+    """Raise AlreadyExists, as a real create would."""
+    resource = call.target.resource
+    if call.store.get(call.strategy.key, call.target.namespace, name) is not None:
+        raise errors.AlreadyExists(
+            f'{resource.qualified} "{name}" already exists', resource=resource.plural, name=name, group=resource.group
+        )

@@ -1,0 +1,83 @@
+"""GET of a collection: selectors, pages that show one moment, resourceVersion rules.
+
+Called by ``dispatch``.
+Source: Kubernetes API concepts, "resource versions" and "retrieving large results sets in chunks", as seen on the wire.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from podspace import errors
+from podspace.api import list_options, selection, shape, snapshots
+from podspace.api.call import Call
+from podspace.api.list_options import ListOptions
+from podspace.kube.json import JSON
+
+
+async def list_objects(call: Call) -> web.StreamResponse:
+    """Answer with a list, a Table or metadata only.  Raises: Invalid, BadRequest, Expired, TimedOut."""
+    options = list_options.for_list(call.query)
+    if call.form.table:
+        shape.include_object(call)
+    selected = selection.of(call.query, call.target.resource)
+    if options.token:
+        position = snapshots.position(options.token)
+        objects, revision = _continued(call, position)
+        objects = _after(objects, position.start)
+    else:
+        list_options.refuse_future(options.revision, call.store.revision)
+        objects, revision = _fresh(call, options)
+    whole = objects
+    if selected:
+        outgoing = call.strategy.outgoing
+        objects = [obj for obj in objects if selected.matches(outgoing(obj))]
+    page, list_metadata = _page(objects, revision, options.limit, counted=not selected)
+    _remember(call, whole, revision, more="continue" in list_metadata)
+    return call.answer(shape.many(call, page, list_metadata))
+
+
+def _fresh(call: Call, options: ListOptions) -> tuple[list[JSON], int]:
+    """The list as it is, or as it was at exactly one revision."""
+    key, namespace = call.strategy.key, call.target.namespace
+    objects, revision = call.store.list(key, namespace)
+    if options.match == "Exact" and options.revision not in (None, revision):
+        assert options.revision is not None
+        try:
+            return call.services.snapshots.find(key, namespace, snapshots.Position(revision=options.revision, start="")), options.revision
+        except errors.Expired as error:
+            raise errors.Expired("The resourceVersion for the provided list is too old.") from error
+    return objects, revision
+
+
+def _continued(call: Call, position: snapshots.Position) -> tuple[list[JSON], int]:
+    key, namespace = call.strategy.key, call.target.namespace
+    if not position.consistent or position.revision == call.store.revision:
+        return call.store.list(key, namespace)
+    return call.services.snapshots.find(key, namespace, position), position.revision
+
+
+def _after(objects: list[JSON], start: str) -> list[JSON]:
+    return [obj for obj in objects if place(obj) > start]
+
+
+def place(obj: JSON) -> str:
+    """Where an object is in the order of lists."""
+    return f"{obj['metadata'].get('namespace') or ''}/{obj['metadata']['name']}"
+
+
+def _page(objects: list[JSON], revision: int, limit: int, *, counted: bool) -> tuple[list[JSON], JSON]:
+    """Cut a page off; with a selector nobody knows how many remain (the API server does not count them either)."""
+    list_metadata: JSON = {"resourceVersion": str(revision)}
+    if not limit or len(objects) <= limit:
+        return objects, list_metadata
+    page = objects[:limit]
+    list_metadata["continue"] = snapshots.Position(revision=revision, start=place(page[-1])).token()
+    if counted:
+        list_metadata["remainingItemCount"] = len(objects) - limit
+    return page, list_metadata
+
+
+def _remember(call: Call, objects: list[JSON], revision: int, *, more: bool) -> None:
+    if more:
+        call.services.snapshots.keep(call.strategy.key, call.target.namespace, revision, objects)

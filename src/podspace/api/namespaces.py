@@ -1,0 +1,138 @@
+"""Namespaces from birth to end: the four that are always there, what each one holds from the start, and the emptying of deleted ones.
+
+``server`` calls ``bootstrap`` before it listens and runs ``Controller`` beside the listeners. It works on the store alone, like any
+client; the Pods it deletes end gracefully by the hand of whoever runs them.
+Source: kube-controller-manager's namespace, serviceaccount and root-ca-certificate controllers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from podspace import errors
+from podspace.api import deletion, metadata, registry
+from podspace.api.call import Services
+from podspace.api.strategy_cluster import NAME_LABEL
+from podspace.kube.json import JSON
+from podspace.store.store import Delete
+
+ALWAYS_THERE = ("default", "kube-system", "kube-public", "kube-node-lease")
+_KEY = "namespaces"
+_CA_NOTE = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service "
+    "IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
+)
+
+
+async def bootstrap(services: Services, ca_certificate: str) -> None:
+    """Create what every server has. ``ca_certificate``: PEM, "" = none. Safe to repeat."""
+    for name in ALWAYS_THERE:
+        if services.store.get(_KEY, "", name) is None:
+            await _create(services, _KEY, _namespace(name))
+    for namespace in services.store.list(_KEY)[0]:
+        await furnish(services, namespace, ca_certificate)
+
+
+async def furnish(services: Services, namespace: JSON, ca_certificate: str) -> None:
+    """Give a namespace its ``default`` ServiceAccount and the CA's certificate."""
+    name = metadata.name_of(namespace)
+    if metadata.is_terminating(namespace):
+        return
+    if services.store.get("serviceaccounts", name, "default") is None:
+        account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}}
+        await _create(services, "serviceaccounts", account, namespace=name)
+    if not ca_certificate:
+        return
+    present = services.store.get("configmaps", name, "kube-root-ca.crt")
+    if present is None:
+        bundle: JSON = {
+            "kind": "ConfigMap",
+            "apiVersion": "v1",
+            "metadata": {"name": "kube-root-ca.crt"},
+            "data": {"ca.crt": ca_certificate},
+        }
+        bundle["metadata"]["annotations"] = {"kubernetes.io/description": _CA_NOTE}
+        await _create(services, "configmaps", bundle, namespace=name)
+    elif (present.get("data") or {}).get("ca.crt") != ca_certificate:
+        await services.store.mutate("configmaps", name, "kube-root-ca.crt", lambda old: {**old, "data": {"ca.crt": ca_certificate}})
+
+
+class Controller:
+    """Furnishes new namespaces and empties deleted ones; one task for each that is being emptied."""
+
+    def __init__(self, services: Services, ca_certificate: str = "") -> None:
+        self._services = services
+        self._ca_certificate = ca_certificate
+        self._emptying: set[str] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        store = self._services.store
+        async with asyncio.TaskGroup() as group:
+            while True:
+                present, revision = store.list(_KEY)
+                with store.watch(_KEY, since=revision) as changes:
+                    for namespace in present:
+                        await self._look_at(namespace, group)
+                    try:
+                        async for change in changes:
+                            if change.kind != "DELETED":
+                                await self._look_at(change.obj, group)
+                        return  # the store is closed
+                    except errors.Expired:
+                        continue  # fell behind: look at all of them again
+
+    async def _look_at(self, namespace: JSON, group: asyncio.TaskGroup) -> None:
+        uid = metadata.of(namespace)["uid"]
+        if not metadata.is_terminating(namespace):
+            await furnish(self._services, namespace, self._ca_certificate)
+        elif uid not in self._emptying:
+            self._emptying.add(uid)
+            group.create_task(self._end(metadata.name_of(namespace), uid))
+
+    async def _end(self, name: str, uid: str) -> None:
+        try:
+            await _empty(self._services, name)
+            with contextlib.suppress(errors.NotFound):
+                await self._services.store.mutate(_KEY, "", name, _finalized)
+        finally:
+            self._emptying.discard(uid)
+
+
+async def _empty(services: Services, name: str) -> None:
+    """Delete everything in a namespace and wait until it is gone: Pods first, for they may use the rest to the end."""
+    strategies = sorted(registry.namespaced(), key=lambda strategy: strategy.key != "pods")
+    for strategy in strategies:
+        _, revision = services.store.list(strategy.key, name)
+        with services.store.watch(strategy.key, name, since=revision) as changes:
+            for obj in services.store.list(strategy.key, name)[0]:
+                with contextlib.suppress(errors.NotFound):
+                    await deletion.delete(services, strategy, name, metadata.name_of(obj), deletion.DeleteOptions())
+            while services.store.list(strategy.key, name)[0]:
+                if not await changes.batch():
+                    return
+
+
+def _finalized(namespace: JSON) -> JSON | Delete:
+    """Take "kubernetes" off; the last finalizer takes the namespace along."""
+    spec = namespace.get("spec") or {}
+    rest = [finalizer for finalizer in spec.get("finalizers") or () if finalizer != "kubernetes"]
+    changed = {**namespace, "spec": {**spec, "finalizers": rest}}
+    return changed if rest or metadata.finalizers_of(namespace) else Delete(obj=changed)
+
+
+def _namespace(name: str) -> JSON:
+    return {
+        "kind": "Namespace",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "labels": {NAME_LABEL: name}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+
+
+async def _create(services: Services, key: str, obj: JSON, *, namespace: str = "") -> None:
+    metadata.fill_new(obj, namespace=namespace, created=services.timestamp())
+    with contextlib.suppress(errors.AlreadyExists):
+        await services.store.create(key, obj)

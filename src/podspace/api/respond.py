@@ -1,0 +1,92 @@
+"""Making HTTP answers of JSON: one encoder, pretty print, YAML, gzip, warnings.
+
+Called by every handler through ``Call.answer`` and by the boundary for failures. It must not know resources or the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+_GZIP_FROM_BYTES = 128 * 1024  # below that compressing costs more than it saves; the API server's own threshold
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON without a final newline."""
+    return _ENCODE(value).encode()
+
+
+def to_yaml(value: Any) -> bytes:
+    """Sorted keys, as Go's YAML answers are."""
+    import yaml
+
+    return yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True).encode()
+
+
+def body(value: Any, *, pretty: bool = False, yaml: bool = False) -> bytes:
+    """The bytes of an answer: compact ends with a newline, pretty print does not."""
+    if yaml:
+        return to_yaml(value)
+    if pretty:
+        return json.dumps(value, indent=2, ensure_ascii=False).encode()
+    return encode(value) + b"\n"
+
+
+def response(
+    payload: bytes,
+    *,
+    code: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    gzip: bool = False,
+) -> web.Response:
+    """An answer of bytes. ``gzip`` = the client takes it; used for big bodies only."""
+    fields: CIMultiDict[str] = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    if headers:
+        fields.update(headers)
+    for text in warnings:
+        fields.add("Warning", f'299 - "{_quoted(text)}"')
+    if gzip and len(payload) >= _GZIP_FROM_BYTES:
+        payload = zlib.compress(payload, 1, wbits=31)
+        fields["Content-Encoding"] = "gzip"
+        fields["Vary"] = "Accept-Encoding"
+    return web.Response(body=payload, status=code, headers=fields)
+
+
+@contextlib.asynccontextmanager
+async def stream(http: web.BaseRequest, content_type: str) -> AsyncIterator[web.StreamResponse]:
+    """An answer of unknown length; ended when the context is. A client that is gone ends it too.
+
+    What goes wrong meanwhile breaks the connection off: there is no place for a Status, and the client must not take it for the end.
+    """
+    answer = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    answer.enable_chunked_encoding()
+    await answer.prepare(http)
+    try:
+        yield answer
+        await answer.write_eof()
+    except ConnectionResetError:
+        pass
+    except BaseException:
+        if http.transport is not None:
+            http.transport.abort()
+        raise
+
+
+def text(words: str, *, code: int = 200) -> web.Response:
+    """A plain-text answer, as health endpoints and unknown paths give."""
+    return response(words.encode(), code=code, content_type="text/plain; charset=utf-8", headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _quoted(words: str) -> str:
+    """A header's quoted-string: no control characters, quotes and backslashes escaped (RFC 9110 5.6.4)."""
+    printable = "".join(character if character.isprintable() else " " for character in words)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

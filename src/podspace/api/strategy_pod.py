@@ -1,0 +1,106 @@
+"""How Pods are written: status reset, QoS class, generation, ephemeral containers, graceful deletion.
+
+Called through ``registry`` by the write handlers. Pure. It must not know who runs Pods.
+Source: kubernetes pkg/registry/core/pod/strategy.go, as seen on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from podspace.api import metadata
+from podspace.api.strategy import Strategy
+from podspace.kube import schema
+from podspace.kube.json import JSON
+
+DEFAULT_GRACE_SECONDS = 30
+_GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+class PodStrategy(Strategy):
+    answers_object_on_delete = True
+    status_is_separate = True
+    counts_generation = True
+
+    def prepare_create(self, obj: JSON) -> None:
+        """Pending, with its QoS class; anything a client said about status is forgotten."""
+        from podspace.kube import qos
+
+        super().prepare_create(obj)
+        spec = obj.get("spec") or {}
+        status: JSON = {"phase": "Pending"}
+        if spec.get("schedulingGates"):
+            created = metadata.of(obj).get("creationTimestamp")
+            why = {"reason": "SchedulingGated", "message": _GATED}
+            status["conditions"] = [
+                {"type": "PodScheduled", "status": "False", "lastProbeTime": None, "lastTransitionTime": created, **why}
+            ]
+        status["qosClass"] = str(qos.qos_class(spec))
+        obj.pop("status", None)
+        obj["status"] = status
+
+    def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
+        """/status may not touch the spec, /ephemeralcontainers nothing else."""
+        if subresource == "ephemeralcontainers":
+            _only_ephemeral(new, old)
+        super().prepare_update(new, old, subresource)
+        if subresource == "status":
+            _complete_status(new, old)
+
+    def grace_seconds(self, obj: JSON, asked: int | None) -> int | None:
+        """Nothing runs for an unscheduled or finished Pod: it goes at once."""
+        spec = obj.get("spec") or {}
+        grace = asked if asked is not None else spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
+        if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return 0
+        return 1 if grace < 0 else int(grace)
+
+
+def bound(pod: JSON, node: str, now: str) -> JSON:
+    """A copy of the Pod that is assigned to a node."""
+    conditions = [condition for condition in _conditions(pod) if condition.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    status = {**(pod.get("status") or {}), "conditions": [*conditions, scheduled]}
+    spec = {**pod["spec"], "nodeName": node}
+    return {**pod, "spec": schema.ordered("PodSpec", spec), "status": schema.ordered("PodStatus", status)}
+
+
+def with_condition(pod: JSON, condition: JSON) -> JSON:
+    """A copy of the Pod with one condition set."""
+    others = [old for old in _conditions(pod) if old.get("type") != condition["type"]]
+    return {**pod, "status": schema.ordered("PodStatus", {**(pod.get("status") or {}), "conditions": [*others, condition]})}
+
+
+def _conditions(pod: JSON) -> list[JSON]:
+    return list((pod.get("status") or {}).get("conditions") or ())
+
+
+def _only_ephemeral(new: JSON, old: JSON) -> None:
+    wanted: Any = (new.get("spec") or {}).get("ephemeralContainers")
+    spec = dict(old.get("spec") or {})
+    spec.pop("ephemeralContainers", None)
+    if wanted:
+        spec = schema.ordered("PodSpec", {**spec, "ephemeralContainers": wanted})
+    new.clear()
+    new.update(old)
+    new["spec"] = spec
+    new["metadata"] = dict(old["metadata"])
+
+
+def _complete_status(new: JSON, old: JSON) -> None:
+    """podIP and podIPs[0] are one fact told twice; a QoS class that is not told stays."""
+    status = dict(new.get("status") or {})
+    before = old.get("status") or {}
+    if before.get("qosClass"):
+        status.setdefault("qosClass", before["qosClass"])
+    first = [entry.get("ip") for entry in status.get("podIPs") or ()][:1]
+    if status.get("podIP") and not first:
+        status["podIPs"] = [{"ip": status["podIP"]}]
+    elif first and not status.get("podIP"):
+        status["podIP"] = first[0]
+    new["status"] = schema.ordered("PodStatus", status)
+    references = metadata.of(old).get("ownerReferences")
+    if references is not None:
+        metadata.of(new)["ownerReferences"] = references
+    else:
+        metadata.of(new).pop("ownerReferences", None)

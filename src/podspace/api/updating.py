@@ -1,0 +1,67 @@
+"""What PUT and PATCH have in common: from the old object and the wanted one to the one that is stored.
+
+Called by ``handlers_update`` and ``handlers_patch`` from inside ``Store.mutate``, so nobody can write in between. Pure but for the
+warnings it leaves with the call.
+Source: apiserver registry/rest BeforeUpdate, registry Store.Update, as seen on the wire.
+"""
+
+from __future__ import annotations
+
+from podspace import errors
+from podspace.api import metadata
+from podspace.api.call import Call
+from podspace.kube.json import JSON
+from podspace.store.store import Delete
+
+
+def settle(call: Call, old: JSON, wanted: JSON) -> JSON | Delete:
+    """Return what is to be stored; a Delete if this was the last thing that kept a deleted object.
+
+    ``old`` is the stored form and stays untouched; ``wanted`` is the stored form too and is changed.  Raises: Conflict, Invalid.
+    """
+    from podspace.kube import admission, validation
+
+    _check_preconditions(call, old, wanted)
+    metadata.keep_old(wanted, old)
+    call.strategy.prepare_update(wanted, old, call.target.subresource)
+    resource = call.target.resource
+    if resource.kind == "Pod" and not call.target.subresource and wanted.get("spec"):
+        admission.admit_pod_update(wanted, old)
+    causes = validation.validate_update(resource.kind, wanted, old, call.target.subresource)
+    if causes:
+        raise errors.Invalid(resource.kind, call.target.name, causes, group=resource.group)
+    call.warnings.extend(validation.warnings(resource.kind, wanted))
+    return Delete(obj=wanted) if _is_finished(call, wanted) else wanted
+
+
+def _check_preconditions(call: Call, old: JSON, wanted: JSON) -> None:
+    """resourceVersion and uid of the body must be those of the record, if given."""
+    resource, name = call.target.resource, call.target.name
+    asked, current = metadata.of(wanted), metadata.of(old)
+    if asked.get("uid") and asked["uid"] != current["uid"]:
+        where = (
+            f"/registry/{resource.plural}/{call.target.namespace}/{name}"
+            if call.target.namespace
+            else f"/registry/{resource.plural}/{name}"
+        )
+        raise errors.Conflict(
+            f'Operation cannot be fulfilled on {resource.qualified} "{name}": StorageError: invalid object, Code: 4, Key: {where}, '
+            f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {asked['uid']}, "
+            f"UID in object meta: {current['uid']}",
+            resource=resource.plural,
+            name=name,
+        )
+    if asked.get("resourceVersion") not in (None, "", "0", current["resourceVersion"]):
+        raise errors.Conflict(
+            f'Operation cannot be fulfilled on {resource.qualified} "{name}": the object has been modified; '
+            "please apply your changes to the latest version and try again",
+            resource=resource.plural,
+            name=name,
+        )
+
+
+def _is_finished(call: Call, obj: JSON) -> bool:
+    """A deleted object that no finalizer and no grace period keeps any more."""
+    if not metadata.is_terminating(obj) or metadata.finalizers_of(obj) or call.strategy.must_stay(obj):
+        return False
+    return not metadata.of(obj).get("deletionGracePeriodSeconds")
