@@ -1,0 +1,135 @@
+"""The RPCs of the ImageService. An image is one entry with all its names, and is removed with all of them.
+
+Called by ``server``, which gives every method its RPC's name. Credentials are used for the pull they
+came with, and neither kept nor logged.
+Source: cri-api api.proto; kubelet pkg/kubelet/images.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from pathlib import Path
+
+from cri_api.v1 import api_pb2 as pb
+
+from podspace import errors
+from podspace.cri.owned import Owned
+from podspace.image import auth
+from podspace.image.model import Image
+from podspace.image.service import Images
+from podspace.runtime import disk_usage
+from podspace.settings import Settings
+
+_DISK_SECONDS = 30.0
+
+
+class ImageService:
+    """ListImages to ImageFsInfo."""
+
+    def __init__(self, owned: Owned, images: Images, settings: Settings) -> None:
+        self._owned = owned
+        self._images = images
+        self._settings = settings
+        self._measured: dict[Path, disk_usage.DiskUsage] = {}
+
+    async def list_images(self, request: pb.ListImagesRequest) -> pb.ListImagesResponse:
+        name = request.filter.image.image
+        found = self._images.list()
+        if name:
+            one = self._find(name)
+            found = [one] if one else []
+        return pb.ListImagesResponse(images=[describe(image) for image in found])
+
+    async def image_status(self, request: pb.ImageStatusRequest) -> pb.ImageStatusResponse:
+        """Nothing in it, and no error, when the image is not here."""
+        if not request.image.image:
+            raise errors.BadRequest("the name of the image is empty")
+        image = self._find(request.image.image)
+        if image is None:
+            return pb.ImageStatusResponse()
+        info = {"info": json.dumps(_details(image))} if request.verbose else {}
+        return pb.ImageStatusResponse(image=describe(image), info=info)
+
+    def _find(self, name: str) -> Image | None:
+        with contextlib.suppress(errors.BadRequest):  # nobody could have given it such a name
+            return self._images.find(name)
+        return None
+
+    async def pull_image(self, request: pb.PullImageRequest) -> pb.PullImageResponse:
+        """Cancelled: the work stops with the last who waits for it. Raises: as ``Images.pull``."""
+        image = await self._images.pull(request.image.image, credentials=credentials(request.auth))
+        return pb.PullImageResponse(image_ref=image.id)
+
+    async def remove_image(self, request: pb.RemoveImageRequest) -> pb.RemoveImageResponse:
+        """What is not here is fine. Raises: FailedPrecondition while a container stands on it."""
+        image = self._find(request.image.image)
+        if image is not None:
+            in_use = {container.config.image for container in self._owned.engine.containers()}
+            with contextlib.suppress(errors.NotFound):  # somebody else was quicker
+                await self._images.remove(image.id, in_use=in_use)
+        return pb.RemoveImageResponse()
+
+    async def image_fs_info(self, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:
+        paths = self._settings.paths
+        return pb.ImageFsInfoResponse(
+            image_filesystems=[await self._usage(paths.images)], container_filesystems=[await self._usage(paths.snapshots)]
+        )
+
+    async def _usage(self, folder: Path) -> pb.FilesystemUsage:
+        known = self._measured.get(folder)
+        if known is None or time.time_ns() - known.nanos > _DISK_SECONDS * 1e9:
+            folder.mkdir(parents=True, exist_ok=True)
+            known = self._measured[folder] = await asyncio.to_thread(disk_usage.walk, folder)
+        return filesystem(folder, known)
+
+
+def filesystem(folder: Path, usage: disk_usage.DiskUsage) -> pb.FilesystemUsage:
+    """``mountpoint`` is the folder: a kubelet only uses it to find the file system."""
+    return pb.FilesystemUsage(
+        timestamp=usage.nanos,
+        fs_id=pb.FilesystemIdentifier(mountpoint=str(folder)),
+        used_bytes=pb.UInt64Value(value=usage.bytes),
+        inodes_used=pb.UInt64Value(value=usage.inodes),
+    )
+
+
+def describe(image: Image) -> pb.Image:
+    """The user of its config as a number or a name, without the group."""
+    user = image.config.user.partition(":")[0]
+    return pb.Image(
+        id=image.id,
+        repo_tags=image.repo_tags,
+        repo_digests=image.repo_digests,
+        size=image.size_bytes,
+        uid=pb.Int64Value(value=int(user)) if user.isdigit() else (None if user else pb.Int64Value(value=0)),
+        username="" if user.isdigit() else user,
+        spec=pb.ImageSpec(image=image.repo_tags[0] if image.repo_tags else image.id),
+    )
+
+
+def credentials(given: pb.AuthConfig) -> tuple[auth.Credential, ...]:
+    """One, or none. Without a server address it is good for the registry of this pull, whichever it is."""
+    entry = {"username": given.username, "password": given.password, "auth": given.auth, "identitytoken": given.identity_token}
+    return auth.parse_config({"auths": {given.server_address: entry}})
+
+
+def _details(image: Image) -> dict[str, object]:
+    config = image.config
+    return {
+        "imageSpec": {
+            "architecture": image.architecture,
+            "created": image.created,
+            "config": {
+                "Entrypoint": config.entrypoint,
+                "Cmd": config.cmd,
+                "Env": config.env,
+                "User": config.user,
+                "WorkingDir": config.working_dir,
+                "Labels": dict(config.labels),
+                "StopSignal": config.stop_signal,
+            },
+        }
+    }

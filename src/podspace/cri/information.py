@@ -1,0 +1,47 @@
+"""The RPCs about the runtime itself: who it is, whether it is ready, how it is set up. Called by ``server``.
+
+Source: cri-api api.proto; KEP-4033 (RuntimeConfig), KEP-3857 (recursive read-only), KEP-3619 (supplemental groups policy).
+"""
+
+from __future__ import annotations
+
+import json
+
+from cri_api.v1 import api_pb2 as pb
+
+from podspace.cri.owned import Owned
+from podspace.settings import Settings
+
+NAME, API_VERSION = "podspace", "v1"
+
+
+class Information:
+    """Version, Status, RuntimeConfig, UpdateRuntimeConfig."""
+
+    def __init__(self, owned: Owned, settings: Settings, version: str) -> None:
+        self._owned = owned
+        self._settings = settings
+        self._version = version
+
+    async def version(self, request: pb.VersionRequest) -> pb.VersionResponse:
+        """``version`` is that of the kubelet's side of the API, which has been 0.1.0 for ever."""
+        return pb.VersionResponse(version="0.1.0", runtime_name=NAME, runtime_version=self._version, runtime_api_version=API_VERSION)
+
+    async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
+        """Both conditions hold whenever this can be asked: the network is set up before the socket is there."""
+        details = {"ociRuntime": self._owned.engine.runtime_name, "cgroupRoot": self._settings.cgroup_root}
+        return pb.StatusResponse(
+            status=pb.RuntimeStatus(
+                conditions=[pb.RuntimeCondition(type="RuntimeReady", status=True), pb.RuntimeCondition(type="NetworkReady", status=True)]
+            ),
+            info={"config": json.dumps(details)} if request.verbose else {},
+            runtime_handlers=[pb.RuntimeHandler(name="", features=pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True))],
+            features=pb.RuntimeFeatures(supplemental_groups_policy=True),
+        )
+
+    async def runtime_config(self, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:
+        return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=pb.CGROUPFS))
+
+    async def update_runtime_config(self, request: pb.UpdateRuntimeConfigRequest) -> pb.UpdateRuntimeConfigResponse:
+        """The Pod network a kubelet names is for runtimes that make it: ours is --pod-cidr, and taking this up would renumber Pods."""
+        return pb.UpdateRuntimeConfigResponse()

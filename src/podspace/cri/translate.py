@@ -1,0 +1,247 @@
+"""From the CRI's messages to the engine's nouns. Pure; what cannot be done here is refused with its name, never ignored.
+
+Called by ``sandboxes`` and ``containers``. Source: cri-api runtime/v1 api.proto; containerd where the comments there are silent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+from pathlib import Path
+
+from cri_api.v1 import api_pb2 as pb
+
+from podspace import errors
+from podspace.cri import owned
+from podspace.network import hostports
+from podspace.runtime import model
+
+_MODES = {
+    pb.POD: model.NamespaceMode.POD,
+    pb.CONTAINER: model.NamespaceMode.CONTAINER,
+    pb.NODE: model.NamespaceMode.NODE,
+    pb.TARGET: model.NamespaceMode.TARGET,
+}
+_PROPAGATION = {pb.PROPAGATION_PRIVATE: "private", pb.PROPAGATION_HOST_TO_CONTAINER: "rslave", pb.PROPAGATION_BIDIRECTIONAL: "rshared"}
+
+
+def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.SandboxConfig:
+    """Raises: BadRequest, Unsupported."""
+    if runtime_handler:
+        raise errors.BadRequest(f'no runtime for "{runtime_handler}" is configured; podspace has only the default handler, ""')
+    if not wanted.HasField("metadata") or not wanted.metadata.name:
+        raise errors.BadRequest("sandbox config must include metadata with a name")
+    options = wanted.linux.security_context.namespace_options
+    refuse_user_namespace(options)
+    refuse_confinement(wanted.linux.security_context)
+    return model.SandboxConfig(
+        name=wanted.metadata.name,
+        uid=wanted.metadata.uid,
+        namespace=wanted.metadata.namespace,
+        attempt=wanted.metadata.attempt,
+        owner=owned.OWNER,
+        hostname=wanted.hostname,
+        log_directory=Path(wanted.log_directory),
+        dns=model.DnsConfig(
+            servers=tuple(wanted.dns_config.servers), searches=tuple(wanted.dns_config.searches), options=tuple(wanted.dns_config.options)
+        ),
+        pid=_MODES[options.pid],
+        network=_MODES[options.network],
+        ipc=_MODES[options.ipc],
+        sysctls=dict(wanted.linux.sysctls),
+        host_ports=tuple(host_port(mapping) for mapping in wanted.port_mappings if mapping.host_port),
+        cgroup_parent=_cgroup_parent(wanted.linux.cgroup_parent),
+        labels=dict(wanted.labels),
+        annotations=dict(wanted.annotations),
+    )
+
+
+def host_port(mapping: pb.PortMapping) -> hostports.HostPort:
+    """Raises: BadRequest, Unsupported (the built-in network is IPv4)."""
+    if not (0 < mapping.host_port < 65536 and 0 < mapping.container_port < 65536):
+        raise errors.BadRequest(f"port mapping {mapping.host_port} to {mapping.container_port}: not ports")
+    try:
+        address = ipaddress.ip_address(mapping.host_ip or "0.0.0.0")
+    except ValueError as error:
+        raise errors.BadRequest(f'port mapping {mapping.host_port}: host_ip "{mapping.host_ip}" is not an address') from error
+    if address.version != 4 and not address.is_unspecified:
+        raise errors.Unsupported(f"port mapping {mapping.host_port}: host_ip {address} is IPv6, and the network of sandboxes is IPv4")
+    return hostports.HostPort(
+        protocol=pb.Protocol.Name(mapping.protocol).lower(),
+        host_port=mapping.host_port,
+        container_port=mapping.container_port,
+        host_ip="" if address.is_unspecified else str(address),
+    )
+
+
+def _cgroup_parent(name: str) -> str:
+    if not name:
+        return ""
+    if ".." in name.split("/"):
+        raise errors.BadRequest(f'cgroup_parent "{name}" must not contain ".."')
+    return "/" + name.strip("/")
+
+
+def refuse_user_namespace(options: pb.NamespaceOption) -> None:
+    """Raises: BadRequest (a mode no user namespace has), Unsupported."""
+    if not options.HasField("userns_options") or options.userns_options.mode == pb.NODE:
+        return
+    mode = options.userns_options.mode
+    if mode != pb.POD:
+        raise errors.BadRequest(f"user namespace mode {pb.NamespaceMode.Name(mode)} is not one of POD and NODE")
+    mappings = options.userns_options.uids
+    if len(mappings) != 1 or mappings[0].container_id != 0:
+        raise errors.BadRequest("a user namespace needs exactly one mapping of uids, and that must map the container's id 0")
+    raise errors.Unsupported("user namespaces are not there yet; run the Pod with hostUsers: true")
+
+
+def refuse_confinement(security: pb.LinuxSandboxSecurityContext | pb.LinuxContainerSecurityContext) -> None:
+    """AppArmor profiles of one's own. SELinux labels mean nothing on a machine without it. Raises: Unsupported."""
+    old = getattr(security, "apparmor_profile", "")
+    if security.apparmor.profile_type == pb.SecurityProfile.Localhost or old.startswith("localhost/"):
+        name = security.apparmor.localhost_ref or old
+        raise errors.Unsupported(f'AppArmor profile "{name}" cannot be applied: podspace does not drive AppArmor')
+
+
+def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: str) -> model.ContainerConfig:
+    """Raises: BadRequest, Unsupported."""
+    if not wanted.HasField("metadata") or not wanted.metadata.name:
+        raise errors.BadRequest("container config must include metadata with a name")
+    if wanted.CDI_devices:
+        raise errors.Unsupported("CDI devices are not there yet")
+    options = wanted.linux.security_context.namespace_options
+    refuse_user_namespace(options)
+    return model.ContainerConfig(
+        name=wanted.metadata.name,
+        attempt=wanted.metadata.attempt,
+        image=image_id,
+        image_reference=wanted.image.user_specified_image or wanted.image.image,
+        command=tuple(wanted.command),
+        args=tuple(wanted.args),
+        working_dir=wanted.working_dir,
+        env=tuple((item.key, item.value) for item in wanted.envs),
+        mounts=tuple(mount(item) for item in wanted.mounts),
+        devices=tuple(
+            model.Device(source=Path(item.host_path), destination=item.container_path, permissions=item.permissions or "rwm")
+            for item in wanted.devices
+        ),
+        stdin=wanted.stdin,
+        stdin_once=wanted.stdin_once,
+        tty=wanted.tty,
+        log_path=wanted.log_path.lstrip("/") if place.config.log_directory != Path() else "",
+        pid=_pid_mode(options, place.config),
+        pid_target=model.ContainerId(options.target_id) if options.pid == pb.TARGET else None,
+        security=security(wanted.linux, has_linux=wanted.HasField("linux")),
+        resources=resources(wanted.linux.resources),
+        stop_signal=stop_signal(wanted.stop_signal),
+        labels=dict(wanted.labels),
+        annotations=dict(wanted.annotations),
+    )
+
+
+def _pid_mode(options: pb.NamespaceOption, place: model.SandboxConfig) -> model.NamespaceMode:
+    mode = _MODES[options.pid]
+    if mode is model.NamespaceMode.POD and place.pid is model.NamespaceMode.NODE:
+        return model.NamespaceMode.NODE  # the Pod's is the host's
+    return mode
+
+
+def mount(wanted: pb.Mount) -> model.Mount:
+    """Raises: BadRequest, Unsupported."""
+    where = wanted.container_path
+    if wanted.image.image:
+        raise errors.Unsupported(f"mount {where}: image volumes are not there yet")
+    if wanted.uidMappings or wanted.gidMappings:
+        raise errors.Unsupported(f"mount {where}: id mappings are not there yet")
+    if not where or not wanted.host_path.startswith("/"):
+        raise errors.BadRequest(f'mount of "{wanted.host_path}" at "{where}": both must be given, the host path absolute')
+    if wanted.recursive_read_only and not wanted.readonly:
+        raise errors.BadRequest(f"mount {where}: recursive_read_only needs readonly")
+    if wanted.recursive_read_only and wanted.propagation != pb.PROPAGATION_PRIVATE:
+        raise errors.BadRequest(f"mount {where}: recursive_read_only needs PROPAGATION_PRIVATE")
+    return model.Mount(
+        source=Path(wanted.host_path),
+        destination=where if where.startswith("/") else f"/{where}",
+        readonly=wanted.readonly,
+        propagation=_PROPAGATION[wanted.propagation],
+        recursive_readonly=wanted.recursive_read_only,
+    )
+
+
+def security(linux: pb.LinuxContainerConfig, *, has_linux: bool) -> model.Security:
+    """Raises: BadRequest, Unsupported."""
+    wanted = linux.security_context
+    if not has_linux or not linux.HasField("security_context"):
+        return model.Security()
+    refuse_confinement(wanted)
+    has_user = wanted.HasField("run_as_user") or bool(wanted.run_as_username)
+    if wanted.HasField("run_as_group") and not has_user:
+        raise errors.BadRequest("run_as_group is specified without run_as_user")
+    if wanted.capabilities.add_ambient_capabilities:
+        raise errors.Unsupported("ambient capabilities are not there yet")
+    return model.Security(
+        user=wanted.run_as_username,
+        uid=wanted.run_as_user.value if wanted.HasField("run_as_user") else None,
+        gid=wanted.run_as_group.value if wanted.HasField("run_as_group") else None,
+        supplemental_groups=tuple(wanted.supplemental_groups),
+        supplemental_groups_policy="Strict" if wanted.supplemental_groups_policy == pb.Strict else "Merge",
+        privileged=wanted.privileged,
+        capabilities_add=tuple(map(_bare, wanted.capabilities.add_capabilities)),
+        capabilities_drop=tuple(map(_bare, wanted.capabilities.drop_capabilities)),
+        no_new_privs=wanted.no_new_privs,
+        readonly_rootfs=wanted.readonly_rootfs,
+        seccomp=seccomp(wanted),
+        # a kubelet always says which; nothing said is nothing masked, as containerd has it
+        masked_paths=() if wanted.privileged else tuple(wanted.masked_paths),
+        readonly_paths=() if wanted.privileged else tuple(wanted.readonly_paths),
+    )
+
+
+def _bare(capability: str) -> str:
+    return capability.upper().removeprefix("CAP_")
+
+
+def seccomp(wanted: pb.LinuxContainerSecurityContext) -> model.SeccompProfile:
+    """Without a word: unconfined. Raises: BadRequest."""
+    old = wanted.seccomp_profile_path
+    if wanted.HasField("seccomp"):
+        profile = wanted.seccomp
+        if profile.profile_type == pb.SecurityProfile.RuntimeDefault:
+            return model.SeccompProfile(kind="RuntimeDefault")
+        if profile.profile_type == pb.SecurityProfile.Localhost:
+            return _localhost(profile.localhost_ref)
+    elif old in ("runtime/default", "docker/default"):
+        return model.SeccompProfile(kind="RuntimeDefault")
+    elif old.startswith("localhost/"):
+        return _localhost(old.removeprefix("localhost/"))
+    return model.SeccompProfile(kind="Unconfined")
+
+
+def _localhost(path: str) -> model.SeccompProfile:
+    if not path.startswith("/"):
+        raise errors.BadRequest(f'seccomp profile "{path}": the path must be absolute')
+    return model.SeccompProfile(kind="Localhost", localhost_path=Path(path))
+
+
+def resources(wanted: pb.LinuxContainerResources) -> model.Resources:
+    """0 = not set, in both."""
+    return model.Resources(
+        cpu_period_micros=wanted.cpu_period,
+        cpu_quota_micros=wanted.cpu_quota,
+        cpu_shares=wanted.cpu_shares,
+        memory_limit_bytes=wanted.memory_limit_in_bytes,
+        memory_swap_limit_bytes=wanted.memory_swap_limit_in_bytes,
+        oom_score_adj=wanted.oom_score_adj,
+        cpuset_cpus=wanted.cpuset_cpus,
+        cpuset_mems=wanted.cpuset_mems,
+        hugepage_limit_bytes={item.page_size: item.limit for item in wanted.hugepage_limits},
+        unified=dict(wanted.unified),
+    )
+
+
+def stop_signal(wanted: pb.Signal.ValueType) -> str:
+    """A name or number the engine knows; "" = the image's. ``SIGRTMAXMINUS3`` is a number: no name counts down."""
+    name = "" if wanted == pb.RUNTIME_DEFAULT else pb.Signal.Name(wanted)
+    if name.startswith("SIGRTMAX"):
+        return str(signal.SIGRTMAX - int(name.removeprefix("SIGRTMAX").removeprefix("MINUS") or 0))
+    return name.replace("SIGRTMINPLUS", "SIGRTMIN+")
