@@ -1,0 +1,219 @@
+"""Where the parts are wired together, and nowhere else: one process, one event loop, one root TaskGroup.
+
+``run`` is what ``podspace serve`` calls. Starting is always recovering: whatever the last server left is adopted or cleared away before
+the API answers. A service that fails ends the server; a Pod that fails is its worker's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from podspace import certificates, errors
+from podspace.aio import process
+from podspace.api.server import ApiServer
+from podspace.image.service import Images
+from podspace.lens.service import PodLens
+from podspace.network.bridge import BridgeNetwork
+from podspace.node import registration
+from podspace.node.backoff import Backoff
+from podspace.node.context import NodeContext
+from podspace.node.recorder import Recorder
+from podspace.node.scheduler import Scheduler
+from podspace.node.service import NodeAgent
+from podspace.node.streams import PodStreams
+from podspace.runtime import view
+from podspace.runtime.engine import Engine
+from podspace.settings import Paths, Settings
+from podspace.store.store import Store
+
+if TYPE_CHECKING:
+    from podspace.cri.server import CriServer
+
+log = logging.getLogger(__name__)
+STOP_SECONDS = 10.0
+
+
+def run(settings: Settings, *, cri_alone: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status. Prints ``ready`` on a line of its own once kubectl can be used."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.umask(0o022)  # what containers must read is readable, whatever the caller had; what they must not is made so by name
+    make_folders(settings.paths)
+    settings = view.choose_runtime(settings)
+    view.enter(settings)  # before the first thread
+    process.install_child_watcher()
+    failures: list[BaseException] = []
+    try:
+        asyncio.run(serve_cri(settings) if cri_alone else serve(settings))
+    except* (errors.PodspaceError, OSError) as group:
+        failures = _leaves(group)
+    for error in failures:
+        print(f"podspace {'cri' if cri_alone else 'serve'}: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def make_folders(paths: Paths) -> None:
+    """Create the server's folders; keys and the store are root's alone."""
+    for folder, mode in ((paths.lib, 0o700), (paths.run, 0o700), (paths.etc, 0o755), (paths.log, 0o755), (paths.pods, 0o750)):
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+def _stop_by_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, _tell_tasks)
+    return stop
+
+
+async def serve_cri(settings: Settings) -> None:
+    """Serve a kubelet alone: no API, no agent, no Pods of our own; those of a server that had them run on untended."""
+    assert settings.cri_socket is not None
+    stop = _stop_by_signal()
+    ready = {name: asyncio.Event() for name in ("engine", "cri")}
+    async with _engine(settings) as (engine, images), asyncio.TaskGroup() as tasks:
+        cri = _cri_server(settings, engine, images)
+        assert cri is not None
+        services = [tasks.create_task(engine.run(ready["engine"])), tasks.create_task(cri.run(ready["cri"]))]
+        for event in ready.values():
+            await event.wait()
+        print("ready", flush=True)
+        await stop.wait()
+        for task in services:
+            task.cancel()
+
+
+def _cri_server(settings: Settings, engine: Engine, images: Images) -> CriServer | None:
+    """None when nobody asked for one: then gRPC is not even imported."""
+    if settings.cri_socket is None:
+        return None
+    from podspace.cri.server import CriServer
+
+    return CriServer(engine, images, settings, settings.cri_socket)
+
+
+async def serve(settings: Settings) -> None:
+    """Run every service until told to stop by a signal."""
+    stop = _stop_by_signal()
+    with Store.open(settings.paths.store) as store:
+        async with _services(settings, store) as agent:
+            print("ready", flush=True)
+            await stop.wait()
+            if settings.stop_pods:
+                await agent.stop_pods()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await agent.finish_removals()
+
+
+def _tell_tasks() -> None:
+    """SIGUSR1: where every task is waiting, on standard error. For the day a Pod does not move and nobody knows why."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+
+
+@contextlib.asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Images]]:
+    """The engine, recovered, on its network; the network is taken down at the end if no sandbox needs it any more."""
+    images = Images(settings)
+    network = BridgeNetwork(settings)
+    await network.setup()
+    engine = Engine(settings, images, network)
+    await images.recover()
+    await engine.recover()
+    try:
+        yield engine, images
+    finally:
+        if not engine.sandboxes():
+            await network.teardown()
+        network.close()
+
+
+@contextlib.asynccontextmanager
+async def _services(settings: Settings, store: Store) -> AsyncIterator[NodeAgent]:
+    """Start everything in order and hand out the agent; leave everything but the Pods stopped."""
+    async with _engine(settings) as (engine, images), _above(settings, store, engine, images) as agent:
+        yield agent
+
+
+@contextlib.asynccontextmanager
+async def _above(settings: Settings, store: Store, engine: Engine, images: Images) -> AsyncIterator[NodeAgent]:
+    """What is above the engine: the agent and the front doors."""
+    facts = registration.gather_facts(settings)
+    kubelet = Recorder(store, component="kubelet", host=facts.name)
+    scheduling = Recorder(store, component="default-scheduler")
+    context = NodeContext(
+        settings=settings,
+        store=store,
+        engine=engine,
+        images=images,
+        recorder=kubelet,
+        facts=facts,
+        crashes=Backoff(),
+        pulls=Backoff(),
+    )
+    agent = NodeAgent(context)
+    node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name)
+    host, port = certificates.split_listen(settings.listen)
+    pki = certificates.ensure(settings.paths.certificates, listen=settings.listen)
+    api = ApiServer(
+        store,
+        PodStreams(engine),
+        host=host,
+        port=port,
+        tls=certificates.server_context(pki),
+        ca_certificate=pki.ca.read_text(),
+        unix_socket=settings.paths.api_socket,
+        lens=PodLens(engine, images),
+    )
+    cri = _cri_server(settings, engine, images)
+    ready = {name: asyncio.Event() for name in ("engine", "api", "agent", *(("cri",) if cri else ()))}
+    async with asyncio.TaskGroup() as tasks:
+        services = [
+            tasks.create_task(service)
+            for service in (
+                engine.run(ready["engine"]),
+                api.run(ready["api"]),
+                kubelet.run(),
+                scheduling.run(),
+                *((cri.run(ready["cri"]),) if cri else ()),
+            )
+        ]
+        await ready["api"].wait()
+        await node.register()
+        services += [
+            tasks.create_task(service)
+            for service in (agent.run(ready["agent"]), Scheduler(store, scheduling, node_name=facts.name).run(), node.run())
+        ]
+        for event in ready.values():
+            await event.wait()
+        _write_kubeconfig(settings, pki, api)
+        yield agent
+        for task in services:
+            task.cancel()
+
+
+def _write_kubeconfig(settings: Settings, pki: certificates.Paths, api: ApiServer) -> None:
+    assert api.address is not None  # it is ready
+    server = certificates.server_url(*api.address)
+    certificates.write_kubeconfig(
+        settings.kubeconfig or settings.paths.kubeconfig,
+        pki,
+        server=server,
+        socket_path=settings.paths.api_socket,
+    )
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions of a group, however deep."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
