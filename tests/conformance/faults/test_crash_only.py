@@ -1,0 +1,101 @@
+"""kill -9 of the server at a bad moment, then ``serve`` again: what ran goes on, what ended is known, nothing is left in the end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.support import leaks
+from tests.support.server import Server
+
+pytestmark = pytest.mark.root
+
+
+def pod(name: str, **commands: str) -> dict[str, Any]:
+    containers = [
+        {"name": n, "image": "busybox:1.28", "command": ["sh", "-c", command], "stdin": True, "tty": n == "tty"}
+        for n, command in commands.items()
+    ]
+    spec = {"shareProcessNamespace": True, "terminationGracePeriodSeconds": 1, "restartPolicy": "Never", "containers": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def host_processes(server: Server, name: str) -> dict[str, str]:
+    """What the shell container sees: its view of PIDs must not change over a restart of the server."""
+    listing = server.exec(name, "shell", "ps", "-o", "pid,args")
+    rows = [line.strip().split(None, 1) for line in listing.splitlines()[1:]]
+    return {pid: words for pid, words in rows if not words.startswith("ps ")}
+
+
+def test_containers_outlive_the_server_and_are_found_again(own_server: Server) -> None:
+    own_server.apply(pod("p", shell="exec sleep 7001", talker="while :; do cat /proc/uptime; sleep 0.2; done", tty="exec sh"))
+    own_server.wait_ready("p")
+    before, status = host_processes(own_server, "p"), own_server.pod("p")["status"]
+    own_server.kill()
+    time.sleep(1)  # the talker goes on talking meanwhile
+    own_server.start()
+    after = host_processes(own_server, "p")
+    assert {pid: words for pid, words in before.items() if "sleep 0.2" not in words and "cat /proc" not in words}.items() <= after.items()
+    again = own_server.pod("p")["status"]
+    assert [s["containerID"] for s in again["containerStatuses"]] == [s["containerID"] for s in status["containerStatuses"]]
+    assert [s["restartCount"] for s in again["containerStatuses"]] == [0, 0, 0]
+    stamps = [float(line.split()[0]) for line in own_server.kubectl("logs", "p", "-c", "talker").splitlines()]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
+    assert max(gaps) < 1.0, "the log has a hole where the server was away"
+    assert own_server.run("kubectl", "attach", "-i", "p", "-c", "tty", stdin="echo still $((40+2)); exit\n").stdout.count("still 42") == 1
+
+
+def test_exits_that_nobody_saw_are_known_afterwards(own_server: Server) -> None:
+    own_server.apply(pod("p", shell="sleep 1.5; echo last words; exit 42", stays="exec sleep 7002"))
+    own_server.wait_ready("p")
+    own_server.kill()
+    time.sleep(2)
+    own_server.start()
+    own_server.wait_for("p", "{.status.containerStatuses[0].state.terminated.exitCode}=42")
+    assert own_server.kubectl("logs", "p", "-c", "shell") == "last words\n"
+    assert own_server.exec("p", "stays", "echo", "here") == "here\n"
+
+
+def test_a_pod_deleted_while_the_server_is_away_is_gone_when_it_is_back(own_server: Server) -> None:
+    own_server.apply(pod("p", shell="trap '' TERM; while :; do sleep 1; done"))
+    own_server.wait_ready("p")
+    own_server.kubectl("delete", "pod", "p", "--grace-period=2", "--wait=false")
+    own_server.kill()
+    own_server.start()
+    own_server.kubectl("wait", "--for=delete", "pod/p", "--timeout=15s")
+
+
+@pytest.mark.parametrize("delay_millis", [0, 15, 30, 45, 60, 80, 120])
+def test_killed_while_a_pod_is_starting_it_starts_after_all(own_server: Server, delay_millis: int) -> None:
+    manifest = pod("p", shell="exec sleep 7003", b="exec sleep 7004")
+    assert own_server.process is not None
+    killer = threading.Timer(delay_millis / 1000 + 0.08, own_server.process.kill)  # kubectl needs some 80 ms to send it
+    killer.start()
+    own_server.run("kubectl", "create", "--validate=false", "-f", "-", stdin=json.dumps(manifest), check=False)
+    killer.join()
+    own_server.kill()
+    own_server.start()
+    if own_server.run("kubectl", "get", "pod", "p", check=False).returncode != 0:
+        own_server.apply(manifest)  # killed before it was acknowledged
+    own_server.wait_ready("p")
+    commands = [words for words in host_processes(own_server, "p").values() if words.startswith("sleep")]
+    assert sorted(commands) == ["sleep 7003", "sleep 7004"]
+
+
+def test_stopping_the_server_leaves_the_pods_and_stop_pods_takes_them_along(own_server: Server) -> None:
+    own_server.apply(pod("p", shell="exec sleep 7005"))
+    own_server.wait_ready("p")
+    started = own_server.pod("p")["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    assert own_server.stop() == 0
+    own_server.flags = ("--stop-pods",)
+    own_server.start()
+    assert own_server.pod("p")["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] == started
+    assert own_server.stop() == 0
+    assert not [p for p in leaks.take(own_server.root, own_server.paths.instance).processes if "sleep 7005" in p]
+    own_server.flags = ()
+    own_server.start()

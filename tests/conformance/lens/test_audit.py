@@ -1,0 +1,91 @@
+"""``podspace audit``: what is computed, of manifests and of what runs, is what trying comes to."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.lens import pods
+from tests.support.server import Server
+
+pytestmark = pytest.mark.root
+
+CAPABILITIES = ("SYS_PTRACE", "DAC_READ_SEARCH", "NET_ADMIN", "KILL", "DAC_OVERRIDE", "SYS_ADMIN")
+DROPPED = ("ALL", "KILL", "DAC_OVERRIDE", "CHOWN", "SETUID")
+CONTAINERS = 4
+SHARING = {"shared": {"shareProcessNamespace": True}, "host": {"hostPID": True}, "apart": {}}
+
+
+def random_pod(name: str, seed: int, sharing: str) -> dict[str, Any]:
+    dice = random.Random(seed)
+    return pods.pod(name, *(_container(f"c{number}", dice) for number in range(CONTAINERS)), **SHARING[sharing])
+
+
+def _container(name: str, dice: random.Random) -> dict[str, Any]:
+    security: dict[str, Any] = {}
+    if dice.random() < 0.6:
+        security["runAsUser"] = dice.choice([0, 1000, 1001])
+    if dice.random() < 0.3:
+        security["runAsGroup"] = dice.choice([0, 1000])
+    if dice.random() < 0.2:
+        security["privileged"] = True
+    else:
+        add = dice.sample(CAPABILITIES, dice.choice([0, 0, 1, 2]))
+        drop = dice.sample(DROPPED, dice.choice([0, 0, 1, 2]))
+        security["capabilities"] = {"add": add, "drop": [each for each in drop if each not in add]}
+    return pods.shell(name, securityContext=security)
+
+
+def pairs(rows: list[dict[str, Any]], key: str) -> dict[tuple[str, str], dict[str, bool]]:
+    return {(row["actor"], row["target"]): row[key] for row in rows}
+
+
+@pytest.mark.parametrize("sharing", SHARING)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_computed_matrix_is_the_tried_one(podspace: Server, tmp_path: Path, sharing: str, seed: int) -> None:
+    """12 pairs a Pod and /pause as a target of each: 16 combinations for each of 15 Pods."""
+    name = f"random-{sharing}-{seed}"
+    manifest = tmp_path / "pod.json"
+    manifest.write_text(json.dumps(random_pod(name, seed * 7 + len(sharing), sharing)))
+    podspace.kubectl("apply", "-f", str(manifest))
+    podspace.wait_ready(name)
+    rows = json.loads(podspace.podspace("audit", name, "-o", "json"))["status"]["matrix"]
+    tried = pairs(rows, "tried")
+    assert len(tried) == CONTAINERS * CONTAINERS
+    assert pairs(rows, "computed") == tried
+    before = json.loads(podspace.podspace("audit", "-f", str(manifest), "-o", "json"))["status"]["matrix"]
+    assert pairs(before, "computed") == {pair: verdict for pair, verdict in tried.items() if "/pause" not in pair}
+    podspace.kubectl("delete", "pod", name, "--grace-period=1", "--wait=false")
+
+
+def test_the_probe_changes_nothing_and_is_not_seen(podspace: Server) -> None:
+    podspace.apply(pods.page("audit-page"))
+    podspace.wait_ready("audit-page")
+    before = json.loads(podspace.podspace("ps", "audit-page", "-o", "json"))["processes"]
+    podspace.podspace("audit", "audit-page")
+    after = json.loads(podspace.podspace("ps", "audit-page", "-o", "json"))["processes"]
+    shown = [[(each["hostPid"], each["state"]) for each in seen] for seen in (before, after)]
+    assert shown[0] == shown[1]
+
+
+def test_apply_warns_of_what_it_finds(podspace: Server) -> None:
+    secret = pods.shell("db", env=[{"name": "DB_PASSWORD", "value": "hunter2"}])
+    manifest = json.dumps(pods.pod("audit-warn", secret, pods.shell("web"), shareProcessNamespace=True))
+    done = podspace.run("kubectl", "apply", "-f", "-", stdin=manifest)
+    assert "Warning: spec.containers[0].env[0]: web can read the secret variable DB_PASSWORD of db" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_pipeline_fails_on_what_it_must(podspace: Server, tmp_path: Path) -> None:
+    manifest = tmp_path / "pod.json"
+    manifest.write_text(json.dumps(pods.pod("ci", pods.shell("a"), pods.shell("b"), shareProcessNamespace=True)))
+    for limit, code in (("high", 0), ("medium", 3)):
+        words = ("audit", "-f", str(manifest), "--fail-on", limit)
+        for more in ((), ("--kubeconfig", "/nonexistent")):  # with a server, and without
+            done = podspace.run(sys.executable, "-m", "podspace.cli.main", *words, *more, check=False)
+            assert done.returncode == code, done.stdout + done.stderr
