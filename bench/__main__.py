@@ -1,0 +1,78 @@
+"""``make bench``: podspace beside podman, in one run, with the same image from the same registry."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import podman, server
+from bench.measure import Times, ratio
+from tools import registry
+
+MEBI = 1 << 20
+PODS = 50
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=9, help="timed repetitions of each action")
+    parser.add_argument("--pods", type=int, default=PODS, help="Pods for the memory figures")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="podspace-bench-"))
+    try:
+        _run(folder, arguments.runs, arguments.pods)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _run(folder: Path, runs: int, pods: int) -> None:
+    with registry.running(folder / "registry") as mirror:
+        theirs = _podman(folder / "podman", mirror.host, runs)
+        ours = server.Podspace(folder / "podspace", port=_free_port(), registries_conf=mirror.registries_conf)
+        try:
+            mine = server.times(ours, runs)
+            for times in (*theirs.values(), *mine.values()):
+                print(times)
+            print("\nratios")
+            print(ratio(mine["api"], theirs["play"], 1 / 4))
+            print(ratio(mine["exec api"], theirs["exec"], 1 / 4))
+            print(ratio(mine["exec cli"], theirs["exec"], 1 / 2))
+            print(f"  kubectl apply to both running: {mine['kubectl'].median:.0f} ms (bar 300 ms)")
+            _memory(ours, pods)
+        finally:
+            ours.close()
+
+
+def _podman(folder: Path, address: str, runs: int) -> dict[str, Times]:
+    """podman with runc: crun refuses a hybrid machine, and podman knows no way around it."""
+    hybrid = Path("/sys/fs/cgroup/unified").exists()
+    peer = podman.Podman(folder, runtime=shutil.which("runc" if hybrid else "crun") or "/usr/sbin/runc")
+    peer.load(address)
+    return peer.times(runs)
+
+
+def _memory(ours: server.Podspace, pods: int) -> None:
+    empty = ours.resident_bytes()
+    for number in range(pods):
+        name = f"many-{number}"
+        ours.until_running(name, lambda: ours.request("POST", "/api/v1/namespaces/default/pods", server.manifest(name)))  # noqa: B023
+    full, conmons = ours.resident_bytes(), server.conmon_bytes(ours.root)
+    print(f"\nmemory with {pods} Pods of two containers")
+    print(f"  server: {full / MEBI:.0f} MiB resident ({empty / MEBI:.0f} MiB without Pods; bar 120 MB)")
+    print(f"  beside it, per container: {sum(conmons) / len(conmons) / MEBI:.2f} MiB (conmon, proportional set size; bar 3 MB)")
+    print(f"  idle: {ours.idle_cpu(10) * 100:.2f} % of one core over 10 s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
