@@ -19,6 +19,8 @@ want crun crun
 want runc runc
 want conmon conmon
 want catatonit catatonit
+want busybox busybox-static
+want skopeo skopeo
 want docker-registry docker-registry
 want nft nftables
 want ip iproute2
