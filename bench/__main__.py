@@ -1,4 +1,4 @@
-"""``make bench``: podspace beside podman, in one run, with the same image from the same registry."""
+"""``make bench``: podspace beside podman, and its CRI beside containerd's, in one run, with the same image from the same registry."""
 
 from __future__ import annotations
 
@@ -9,43 +9,65 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import podman, server
+from bench import containerd, cri, podman, server
 from bench.measure import Times, ratio
 from tools import registry
 
 MEBI = 1 << 20
 PODS = 50
+SANDBOXES = 100
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=9, help="timed repetitions of each action")
     parser.add_argument("--pods", type=int, default=PODS, help="Pods for the memory figures")
+    parser.add_argument("--sandboxes", type=int, default=SANDBOXES, help="sandboxes asked for at once through the CRI")
+    parser.add_argument("--only", choices=("podman", "containerd"), help="one peer alone")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="podspace-bench-"))
     try:
-        _run(folder, arguments.runs, arguments.pods)
+        with registry.running(folder / "registry") as mirror:
+            if arguments.only != "containerd":
+                _beside_podman(folder, mirror, arguments.runs, arguments.pods)
+            if arguments.only != "podman":
+                _beside_containerd(folder, mirror, arguments.runs, arguments.sandboxes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
-def _run(folder: Path, runs: int, pods: int) -> None:
-    with registry.running(folder / "registry") as mirror:
-        theirs = _podman(folder / "podman", mirror.host, runs)
-        ours = server.Podspace(folder / "podspace", port=_free_port(), registries_conf=mirror.registries_conf)
-        try:
-            mine = server.times(ours, runs)
-            for times in (*theirs.values(), *mine.values()):
-                print(times)
-            print("\nratios")
-            print(ratio(mine["api"], theirs["play"], 1 / 4))
-            print(ratio(mine["exec api"], theirs["exec"], 1 / 4))
-            print(ratio(mine["exec cli"], theirs["exec"], 1 / 2))
-            print(f"  kubectl apply to both running: {mine['kubectl'].median:.0f} ms (bar 300 ms)")
-            _memory(ours, pods)
-        finally:
-            ours.close()
+def _beside_podman(folder: Path, mirror: registry.Mirror, runs: int, pods: int) -> None:
+    theirs = _podman(folder / "podman", mirror.host, runs)
+    ours = server.Podspace(folder / "podspace", port=_free_port(), registries_conf=mirror.registries_conf)
+    try:
+        mine = server.times(ours, runs)
+        for times in (*theirs.values(), *mine.values()):
+            print(times)
+        print("\nratios")
+        print(ratio(mine["api"], theirs["play"], 1 / 4))
+        print(ratio(mine["exec api"], theirs["exec"], 1 / 4))
+        print(ratio(mine["exec cli"], theirs["exec"], 1 / 2))
+        print(f"  kubectl apply to both running: {mine['kubectl'].median:.0f} ms (bar 300 ms)")
+        _memory(ours, pods)
+    finally:
+        ours.close()
+
+
+def _beside_containerd(folder: Path, mirror: registry.Mirror, runs: int, sandboxes: int) -> None:
+    """podspace with the OCI runtime it chooses here, and with the other one, which is told for comparison."""
+
+    def ours(runtime: str) -> cri.Podspace:
+        flags = ("--oci-runtime", runtime) if runtime else ()
+        folder_name = f"podspace-{runtime or 'default'}"
+        return cri.Podspace(folder / folder_name, name=f"podspace {runtime}".strip(), registries_conf=mirror.registries_conf, flags=flags)
+
+    with cri.kubelets(
+        lambda: containerd.Containerd(folder / "containerd", registry=mirror.host, pause=cri.PAUSE), lambda: ours(""), lambda: ours("runc")
+    ) as (theirs, mine, other):
+        print(f"\nthrough the CRI (podspace: {mine.runtime.description})")
+        cri.compare(theirs, [mine, other], runs)
+        cri.crowd(mine, sandboxes)
 
 
 def _podman(folder: Path, address: str, runs: int) -> dict[str, Times]:

@@ -20,7 +20,7 @@ class Times:
         return statistics.median(self.millis)
 
     def __str__(self) -> str:
-        return f"{self.name:<58} {self.median:8.1f} ms   ({min(self.millis):.1f} - {max(self.millis):.1f}, n={len(self.millis)})"
+        return f"{self.name:<78} {self.median:8.1f} ms   ({min(self.millis):.1f} - {max(self.millis):.1f}, n={len(self.millis)})"
 
 
 def repeat(name: str, action: Callable[[], object], *, runs: int, after: Callable[[], object] = lambda: None) -> Times:
@@ -39,5 +39,5 @@ def repeat(name: str, action: Callable[[], object], *, runs: int, after: Callabl
 def ratio(ours: Times, theirs: Times, bar: float) -> str:
     """One line: how we compare, and what we promised."""
     value = ours.median / theirs.median
-    verdict = "ok" if value <= bar else "OVER"
+    verdict = "ok" if value <= bar else "MISSED"
     return f"  {ours.name}  /  {theirs.name}  =  {value:.2f}   (bar {bar:.2f}: {verdict})"

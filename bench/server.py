@@ -95,15 +95,20 @@ class Podspace:
     def resident_bytes(self) -> int:
         return resident_bytes(self._process.pid)
 
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
     def idle_cpu(self, seconds: float) -> float:
-        """Share of one core the server uses while nothing happens."""
-        before = self.cpu_seconds()
-        time.sleep(seconds)
-        return (self.cpu_seconds() - before) / seconds
+        return idle_cpu(self._process.pid, seconds)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def idle_cpu(pid: int, seconds: float) -> float:
+    """Share of one core a server uses while nothing happens."""
+    before = cpu_seconds(pid)
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / seconds
 
 
 def resident_bytes(pid: int) -> int:

@@ -4,6 +4,7 @@
     nginx                        as Docker's: workers run as uid 101, logs go to the container's output
     podspace-test/pid1-required  an entrypoint that, like s6-overlay's, refuses to be anything but PID 1
     podspace-test/user           runs as 1000:1000
+    podspace-test/pause          sleeps: containerd, to which the bench compares, takes the first process of its sandboxes from an image
 
 Called by ``tools.images``. Knows folders, neither tar nor registries.
 """
@@ -148,6 +149,9 @@ RECIPES = (
         layers=("busybox", "user"),
         config={"Cmd": ["sleep", "3600"], "Env": [_PATH], "User": "1000:1000", "WorkingDir": "/home/user"},
         compression="zstd",
+    ),
+    Recipe(
+        name="docker.io/podspace-test/pause", tags=("latest",), layers=("busybox",), config={"Entrypoint": ["/bin/sleep", "2147483647"]}
     ),
 )
 

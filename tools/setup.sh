@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Bring a fresh Debian 12 / Ubuntu machine to where `make demo`, `make test` and `make bench` run. Root only; idempotent;
-# a second run does nothing and takes a tenth of a second. `bench` as an argument: also the peer that the bench measures.
+# a second run does nothing and takes a tenth of a second. `bench` as an argument: also the peers that the bench measures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -29,6 +29,9 @@ want kubectl kubernetes-client
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 if [ "${1:-}" = bench ]; then
     want podman podman
+    want containerd containerd
+    want iptables iptables
+    [ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
 fi
 # Debian's own Python leaves venv to a package; any other brings it along.
 if ! command -v "$PYTHON" >/dev/null 2>&1; then
@@ -51,11 +54,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
         say "apt could not install ${missing[*]}: see above"
         exit 1
     fi
-    case " ${missing[*]} " in *" docker-registry "*)
-        # We start a registry of our own on loopback when one is needed; the package's service would sit on port 5000 for ever.
-        [ ! -d /run/systemd/system ] || systemctl disable -q --now docker-registry.service || true
-        ;;
-    esac
+    # We start a registry, and for the bench a containerd, of our own when one is needed; the packages' services would sit there for ever.
+    for service in docker-registry containerd; do
+        case " ${missing[*]} " in *" $service "*)
+            [ ! -d /run/systemd/system ] || systemctl disable -q --now "$service.service" || true
+            ;;
+        esac
+    done
 fi
 
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
