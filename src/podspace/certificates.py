@@ -129,7 +129,7 @@ def write_kubeconfig(path: Path, paths: Paths, *, server: str, socket_path: Path
     server: ``https://127.0.0.1:6443``. Raises: errors.FailedPrecondition when ``path`` holds a kubeconfig that is not ours.
     """
     check_kubeconfig(path)
-    _write(path, (json.dumps(kubeconfig(paths, server=server, socket_path=socket_path), indent=2) + "\n").encode(), 0o600)
+    write_file(path, (json.dumps(kubeconfig(paths, server=server, socket_path=socket_path), indent=2) + "\n").encode(), 0o600)
 
 
 def check_kubeconfig(path: Path) -> None:
@@ -180,7 +180,7 @@ def _make(paths: Paths, hosts: Sequence[str], now: float) -> None:
     _make_leaf(authority, paths.server, paths.server_key, CLUSTER, "", usage.SERVER_AUTH, hosts, now)
     _make_leaf(authority, paths.client, paths.client_key, ADMIN, ADMIN_GROUP, usage.CLIENT_AUTH, (), now)
     state = {"not_after": now + LEAF_DAYS * DAY_SECONDS, "hosts": list(hosts)}
-    _write(paths.state, json.dumps(state).encode(), 0o644)
+    write_file(paths.state, json.dumps(state).encode(), 0o644)
 
 
 def _load_authority(paths: Paths, now: float) -> Authority | None:
@@ -290,11 +290,11 @@ def _write_pair(path: Path, key_path: Path, certificate: x509.Certificate, key: 
 
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(key_path, private, 0o600)
-    _write(path, certificate.public_bytes(pem), 0o644)
+    write_file(key_path, private, 0o600)
+    write_file(path, certificate.public_bytes(pem), 0o644)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def write_file(path: Path, data: bytes, mode: int) -> None:
     """Replace a file in one step; it never exists with wider rights or half its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
