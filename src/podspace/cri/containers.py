@@ -6,6 +6,7 @@ Called by ``server``, which gives every method its RPC's name. Source: cri-api a
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,15 +37,21 @@ class Containers:
         """A name and attempt is created once in a sandbox. Raises: AlreadyExists, NotFound (image), BadRequest, Unsupported."""
         sandbox = self._owned.sandbox(request.pod_sandbox_id)
         image = self._image(request.config.image.image)
-        config = translate.container(request.config, sandbox, image.id)
+        config = self._with_images_mounted(translate.container(request.config, sandbox, image.id))
         if config.pid is model.NamespaceMode.TARGET:
             self._owned.container(config.pid_target or "")
         with self._reserved(sandbox, config):
             for mount in config.mounts:
-                _make_missing(mount.source)
+                if not mount.image:
+                    _make_missing(mount.source)
             identifier = await self._owned.engine.create_container(sandbox.id, config)
         self._events.tell(pb.CONTAINER_CREATED_EVENT, identifier, sandbox.id)
         return pb.CreateContainerResponse(container_id=identifier)
+
+    def _with_images_mounted(self, config: model.ContainerConfig) -> model.ContainerConfig:
+        """Which image a name means is settled now, whatever the name means later."""
+        mounts = (dataclasses.replace(mount, image=self._image(mount.image).id) if mount.image else mount for mount in config.mounts)
+        return dataclasses.replace(config, mounts=tuple(mounts))
 
     def _image(self, name: str) -> Image:
         if not name:

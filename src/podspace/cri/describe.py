@@ -128,10 +128,12 @@ def container_status(status: model.ContainerStatus, image: Image | None) -> pb.C
 def mount(item: model.Mount) -> pb.Mount:
     return pb.Mount(
         container_path=item.destination,
-        host_path=str(item.source),
+        host_path="" if item.image else str(item.source),
         readonly=item.readonly,
         recursive_read_only=item.recursive_readonly,
         propagation=_PROPAGATION[item.propagation],
+        image=pb.ImageSpec(image=item.image_reference or item.image, user_specified_image=item.image_reference) if item.image else None,
+        image_sub_path=item.image_sub_path,
     )
 
 

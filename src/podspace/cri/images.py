@@ -67,9 +67,8 @@ class ImageService:
         """What is not here is fine. Raises: FailedPrecondition while a container stands on it."""
         image = self._find(request.image.image)
         if image is not None:
-            in_use = {container.config.image for container in self._owned.engine.containers()}
             with contextlib.suppress(errors.NotFound):  # somebody else was quicker
-                await self._images.remove(image.id, in_use=in_use)
+                await self._images.remove(image.id, in_use=self._owned.engine.images_in_use())
         return pb.RemoveImageResponse()
 
     async def image_fs_info(self, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:

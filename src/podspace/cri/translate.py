@@ -149,8 +149,8 @@ def _pid_mode(options: pb.NamespaceOption, place: model.SandboxConfig) -> model.
 def mount(wanted: pb.Mount) -> model.Mount:
     """Raises: BadRequest, Unsupported."""
     where = wanted.container_path
-    if wanted.image.image:
-        raise errors.Unsupported(f"mount {where}: image volumes are not there yet")
+    if wanted.HasField("image"):
+        return _image_mount(wanted)
     if wanted.uidMappings or wanted.gidMappings:
         raise errors.Unsupported(f"mount {where}: id mappings are not there yet")
     if not where or not wanted.host_path.startswith("/"):
@@ -161,10 +161,32 @@ def mount(wanted: pb.Mount) -> model.Mount:
         raise errors.BadRequest(f"mount {where}: recursive_read_only needs PROPAGATION_PRIVATE")
     return model.Mount(
         source=Path(wanted.host_path),
-        destination=where if where.startswith("/") else f"/{where}",
+        destination=_absolute(where),
         readonly=wanted.readonly,
         propagation=_PROPAGATION[wanted.propagation],
         recursive_readonly=wanted.recursive_read_only,
+    )
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _image_mount(wanted: pb.Mount) -> model.Mount:
+    """The image is still as the kubelet named it. Raises: BadRequest."""
+    where = wanted.container_path
+    if not where or not wanted.image.image:
+        raise errors.BadRequest(f'mount of the image "{wanted.image.image}" at "{where}": both must be given')
+    if wanted.host_path:
+        raise errors.BadRequest(f"mount {where}: host_path must be empty where an image is mounted")
+    if not wanted.readonly:
+        raise errors.BadRequest(f"mount {where}: readonly must be true where an image is mounted")
+    return model.Mount(
+        destination=_absolute(where),
+        image=wanted.image.image,
+        image_reference=wanted.image.user_specified_image or wanted.image.image,
+        image_sub_path=wanted.image_sub_path,
+        readonly=True,
     )
 
 

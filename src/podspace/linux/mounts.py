@@ -112,6 +112,12 @@ def overlay(target: Path, *, layers: Sequence[Path], upper: Path, work: Path) ->
             syscalls.mount("overlay", str(target), "overlay", 0, options)
 
 
+def overlay_readonly(target: Path, *, layers: Sequence[Path]) -> None:
+    """Mount an overlay nobody can write to; at least two ``layers``, lowest first (the kernel takes no less)."""
+    with _lowerdir(layers) as lower:
+        syscalls.mount("overlay", str(target), "overlay", syscalls.MS_RDONLY | syscalls.MS_NODEV, f"lowerdir={lower}")
+
+
 @contextlib.contextmanager
 def _lowerdir(layers: Sequence[Path]) -> Iterator[str]:
     """The option's value, topmost layer first: as paths, or where those are too long or hold separators as /proc/self/fd/N."""

@@ -7,6 +7,7 @@ Called by ``Engine.create_container``; several at once for one sandbox is normal
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from podspace.oci import conmon, runtimes, users
 from podspace.runtime import (
     codec,
     container_stop,
+    image_mounts,
     layout,
     model,
     pause,
@@ -41,9 +43,7 @@ async def create(here: world.World, sandbox: records.Sandbox, config: model.Cont
     """
     if not sandbox.ready:
         raise errors.FailedPrecondition(f"sandbox {sandbox.id} is not ready; run a new one")
-    image = here.images.find(config.image)
-    if image is None:
-        raise errors.NotFound(f"image {config.image} is not present", resource="images", name=config.image)
+    image = image_mounts.find(here.images, config.image)
     container = _intend(here, sandbox, config)
     here.containers[container.id] = container
     try:
@@ -74,9 +74,10 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     if container.intent.log_path is not None:
         container.intent.log_path.parent.mkdir(parents=True, exist_ok=True)
     # a thread cannot be cancelled: the undo must not begin while it still mounts
-    user = await cleanup.finish(asyncio.to_thread(_prepare_root, here, container, image), _UNDO_SECONDS)
+    user, mounts = await cleanup.finish(asyncio.to_thread(_prepare_root, here, container, image), _UNDO_SECONDS)
     place = _place(here, sandbox, container)
-    spec = spec_container.build(container.config, image.config, here.machine, place, user)
+    config = dataclasses.replace(container.config, mounts=mounts)
+    spec = spec_container.build(config, image.config, here.machine, place, user)
     container.process = spec["process"]
     if spec["process"]["cwd"] != "/":
         _make_cwd(container.rootfs, spec["process"]["cwd"])
@@ -90,9 +91,11 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     here.layout.save_container(container)
 
 
-def _prepare_root(here: world.World, container: records.Container, image: ports.Image) -> users.User:
+def _prepare_root(here: world.World, container: records.Container, image: ports.Image) -> tuple[users.User, tuple[model.Mount, ...]]:
+    """Mount what must be there before the OCI runtime looks; tell whom the container runs as, and its mounts with all their sources."""
     rootfs.mount(image.layers, here.layout.snapshot(container.id), container.rootfs)
-    return rootfs.user(container.rootfs, container.config, image.config.user)
+    mounts = image_mounts.prepare(here.images, container.config.mounts, here.layout.container(container.id).image_mounts)
+    return rootfs.user(container.rootfs, container.config, image.config.user), mounts
 
 
 def _make_cwd(root: Path, cwd: str) -> None:

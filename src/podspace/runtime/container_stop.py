@@ -112,7 +112,7 @@ async def discard(here: world.World, container: records.Container) -> None:
     container.exited.set()
     here.cgroups.remove(container.intent.cgroup)
     mounts.unmount(container.rootfs)
-    await asyncio.to_thread(rootfs.unmount, here.layout.snapshot(container.id), container.rootfs)
+    await asyncio.to_thread(rootfs.unmount, here.layout.snapshot(container.id), folder.path)
     (here.layout.exits / container.id).unlink(missing_ok=True)
     layout.remove_tree(folder.path)
     here.containers.pop(container.id, None)

@@ -21,6 +21,7 @@ from podspace.runtime import (
     container_start,
     container_stop,
     container_update,
+    image_mounts,
     model,
     port_forward,
     ports,
@@ -139,6 +140,10 @@ class Engine:
     def container(self, identifier: str) -> model.ContainerStatus:
         """Raises: NotFound."""
         return self._here.container(identifier).status()
+
+    def images_in_use(self) -> frozenset[str]:
+        """Ids of the images that containers stand on or have mounted."""
+        return image_mounts.used(container.config for container in self._here.containers.values())
 
     def upper(self, identifier: str) -> Path:
         """The folder that holds what a container wrote over its image. Raises: NotFound."""

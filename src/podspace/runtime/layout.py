@@ -1,7 +1,7 @@
 """Which file of the engine lies where, and how a record is written so that a crash leaves the old or the new one.
 
     <run>/sandboxes/<id>/    intent.json state.json config.json (OCI) shm/ hosts hostname resolv.conf pid
-    <run>/containers/<id>/   intent.json state.json config.json (OCI) rootfs/ attach ctl pid conmon.pid exec-*/
+    <run>/containers/<id>/   intent.json state.json config.json (OCI) rootfs/ images/ attach ctl pid conmon.pid exec-*/
     <run>/exits/<id>         exit code, by conmon
     <run>/crun/              the OCI runtime's own state
     <run>/pause/             the root of every /pause
@@ -49,6 +49,11 @@ class Folder:
     @property
     def rootfs(self) -> Path:
         return self.path / "rootfs"
+
+    @property
+    def image_mounts(self) -> Path:
+        """What images hold that are mounted into the container."""
+        return self.path / "images"
 
     @property
     def pid_file(self) -> Path:

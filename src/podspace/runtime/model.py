@@ -63,10 +63,17 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A bind mount of a host path into a container. ``propagation``: private, rslave or rshared (mount_namespaces(7))."""
+    """A bind mount into a container. ``propagation``: private, rslave or rshared (mount_namespaces(7)).
 
-    source: Path
+    Of a host path (``source``), or of what an image holds (``image``: the id of one that is present): that is read-only whatever is asked
+    for, and ``image_sub_path`` names a folder in it.
+    """
+
+    source: Path = Path()
     destination: str
+    image: str = ""
+    image_reference: str = ""  # as the user spelt it, for status
+    image_sub_path: str = ""
     readonly: bool = False
     propagation: str = "private"
     recursive_readonly: bool = False

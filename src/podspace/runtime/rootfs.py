@@ -25,9 +25,9 @@ def mount(layers: Sequence[Path], snapshot: Path, target: Path) -> None:
     mounts.overlay(target, layers=lower, upper=upper, work=work)
 
 
-def unmount(snapshot: Path, target: Path) -> None:
-    """Unmount and delete what the container wrote. Idempotent."""
-    mounts.unmount_below(target)
+def unmount(snapshot: Path, folder: Path) -> None:
+    """Unmount all that is mounted in the container's ``folder`` and delete what it wrote. Idempotent."""
+    mounts.unmount_below(folder)
     layout.remove_tree(snapshot)
 
 

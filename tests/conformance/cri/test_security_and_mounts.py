@@ -232,3 +232,32 @@ def test_what_cannot_be_done_is_refused_with_its_name(scene: Scene) -> None:
         scene.create(security={"namespace_options": options})
     with pytest.raises(grpc.RpcError, match="AppArmor"):
         scene.create(security={"apparmor_profile": "localhost/none"})
+
+
+def test_an_image_is_mounted_read_only_and_stays_while_it_is(scene: Scene, machine: cri.Machine) -> None:
+    other = scene.client.pull("busybox:1.36")
+    whole = pb.Mount(container_path="/image", image=pb.ImageSpec(image="busybox:1.36"), readonly=True)
+    part = pb.Mount(container_path="/part", image=pb.ImageSpec(image=other), image_sub_path="etc", readonly=True)
+    container = scene.run(mounts=[whole, part])
+    assert "passwd" in scene.client.output(container, "ls", "/image/etc").split()
+    assert scene.client.output(container, "cat", "/part/passwd") == scene.client.output(container, "cat", "/image/etc/passwd")
+    assert scene.client.exec(container, "touch", "/image/x").exit_code != 0
+    told = {item.container_path: item for item in scene.client.status(container).mounts}
+    assert (told["/image"].image.image, told["/image"].host_path, told["/image"].readonly) == ("busybox:1.36", "", True)
+    assert told["/part"].image_sub_path == "etc"
+    with pytest.raises(grpc.RpcError) as refused:
+        scene.client.image.RemoveImage(pb.RemoveImageRequest(image=pb.ImageSpec(image=other)), timeout=cri.SECONDS)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    scene.client.stop(container, grace=0)
+    wrongs: list[tuple[dict[str, Any], str]] = [
+        ({"readonly": False}, "readonly must be true"),
+        ({"host_path": "/tmp"}, "host_path must be empty"),
+        ({"image_sub_path": "absent"}, 'subpath "absent"'),
+        ({"image": pb.ImageSpec(image="absent")}, 'image "absent" is not present'),
+    ]
+    for fields, words in wrongs:
+        usual: dict[str, Any] = {"container_path": "/image", "image": pb.ImageSpec(image=other), "readonly": True}
+        wrong = pb.Mount(**(usual | fields))
+        with pytest.raises(grpc.RpcError) as refused:
+            scene.create(mounts=[wrong])
+        assert words in str(refused.value.details())
