@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: setup demo test unit lint bench format check clean
+.PHONY: setup demo test unit lint bench format fields check clean
 
 setup:
 	@PYTHON=$(PYTHON) bash tools/setup.sh
@@ -26,6 +26,10 @@ lint: setup
 format: setup
 	@$(BIN)/ruff format src tests bench tools
 	@$(BIN)/ruff check --fix src tests bench tools
+
+# docs/pod-fields.md, from src/podspace/kube/fields
+fields: setup
+	@$(BIN)/python -m tools.gen_fields
 
 check: lint test
 

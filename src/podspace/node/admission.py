@@ -40,7 +40,7 @@ class Refusal:
 def refusal(pod: JSON) -> Refusal | None:
     """Return why the node does not run the Pod, None if it does."""
     if fields := support.unsupported(pod):
-        return Refusal(reason="Unsupported", message=f"podspace cannot run this Pod yet, it does not honour {', '.join(fields)}")
+        return Refusal(reason="Unsupported", message=support.in_words(fields))
     spec = pod["spec"]
     for item in (spec.get("securityContext") or {}).get("sysctls") or ():
         name = item["name"].replace("/", ".")

@@ -172,7 +172,7 @@ def misfit(pod: JSON, node: JSON | None) -> str | None:
         if taint.get("effect") != "PreferNoSchedule" and not _tolerates(spec, taint):
             return f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}."
     fields = support.unsupported(pod)
-    return f"podspace cannot run this Pod yet, it does not honour {', '.join(fields)}." if fields else None
+    return f"{support.in_words(fields)}." if fields else None
 
 
 _CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

@@ -186,8 +186,8 @@ def _configure(
     paths = context.settings.paths
     attempt = before.config.attempt + 1 if before is not None else podstatus_writer.known_restarts(pod, container.name)
     identity.check_non_root(pod, container, image.config.user)
-    if fields := support.unsupported_in(container.raw):  # an ephemeral container never met the scheduler
-        raise ConfigError(f"podspace does not honour {', '.join(fields)} yet")
+    if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
+        raise ConfigError(support.in_words(fields))
     env = environment.build(pod, container, lookup=context.lookup, node=context.facts, pod_ips=ips)
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):

@@ -37,7 +37,7 @@ def test_a_pod_bound_by_hand_is_refused_for_a_reason(spec: dict[str, Any], reaso
 
 def test_a_port_of_the_host_is_the_containers_own_in_the_hosts_network() -> None:
     ports = {"containers": [{"name": "a", "image": "x", "ports": [{"containerPort": 80, "hostPort": 80}]}]}
-    assert support.unsupported(raw(ports)) == ["spec.containers[0].ports[0].hostPort"]
+    assert [path for path, _ in support.unsupported(raw(ports))] == ["spec.containers[0].ports[0].hostPort"]
     assert support.unsupported(raw(ports | {"hostNetwork": True})) == []
 
 

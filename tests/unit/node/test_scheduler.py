@@ -52,12 +52,19 @@ def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
     assert misfit({"tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}]}, tainted) is None
 
 
-def test_what_is_not_honoured_yet_is_named_and_not_run() -> None:
-    probe = {"name": "a", "image": "x", "livenessProbe": {"exec": {"command": ["true"]}}}
-    said = misfit({"containers": [probe], "runtimeClassName": "kata"})
-    assert said == "podspace cannot run this Pod yet, it does not honour spec.runtimeClassName, spec.containers[0].livenessProbe."
+def test_what_is_not_honoured_is_named_and_not_run() -> None:
+    block = {"name": "a", "image": "x", "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}
+    said = misfit({"containers": [block], "os": {"name": "windows"}})
+    assert (
+        said
+        == "podspace does not honour spec.containers[0].volumeDevices (there are no block volumes), spec.os.name (this machine runs Linux)."
+    )
 
 
 def test_every_kind_of_volume_is_either_made_or_named() -> None:
-    pod = {"spec": {"containers": CONTAINERS, "volumes": [{"name": "v", "nfs": {}}, {"name": "w", "emptyDir": {}}]}}
-    assert support.unsupported(pod) == ["spec.volumes[0].nfs"]
+    def refused(source: dict[str, str]) -> list[tuple[str, str]]:
+        volumes = [{"name": "v", "nfs": source}, {"name": "w", "emptyDir": {}}]
+        return [(path, why) for path, why in support.unsupported({"spec": {"containers": CONTAINERS, "volumes": volumes}})]
+
+    assert refused({}) == []  # nothing is asked of it
+    assert refused({"server": "s", "path": "/"}) == [("spec.volumes[0].nfs", "NFS volumes need a cluster's storage")]

@@ -1,0 +1,78 @@
+"""Verdicts on the fields of containers, their ports and their mounts. How to change one: ``verdict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from podspace.kube.fields.verdict import Types, Verdict, honoured, kept, refused, refused_by_api
+
+_NOT_EPHEMERAL = refused_by_api("cannot be set for an Ephemeral Container")
+
+_CONTAINER: Mapping[str, Verdict] = {
+    "args": honoured("conformance/pods/test_environment.py::test_arguments"),
+    "command": honoured("conformance/pods/test_lifecycle.py::test_a_program_that_is_not_there_is_told_in_the_runtimes_words"),
+    "env": honoured("conformance/pods/test_environment.py::test_variables"),
+    "envFrom": honoured("conformance/pods/test_environment.py::test_variables"),
+    "image": honoured("conformance/pods/test_lifecycle.py::test_an_image_changed_on_a_running_pod_restarts_that_container_alone"),
+    "imagePullPolicy": honoured("conformance/pods/test_images.py::test_pull_policies"),
+    "lifecycle": refused("hooks are not called yet"),
+    "livenessProbe": refused("probes are not made yet"),
+    "name": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
+    "ports": kept("Every port of a container can be reached; naming them tells readers which there are."),
+    "readinessProbe": refused("probes are not made yet"),
+    "resizePolicy": kept("Containers are not resized yet."),
+    "resources": honoured("conformance/pods/test_isolation.py::test_limits_are_the_kernels_and_each_pod_has_its_cgroup"),
+    "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_sidecar_does_not_keep_a_pod_from_ending"),
+    "restartPolicyRules": refused("rules by exit code are not applied yet"),
+    "securityContext": honoured("conformance/pods/test_isolation.py::test_users_and_groups"),
+    "startupProbe": refused("probes are not made yet"),
+    "stdin": honoured("conformance/streams/test_exec_and_attach.py::test_attach_to_a_pipe_passes_input_on"),
+    "stdinOnce": honoured(
+        "integration/runtime/test_exec_attach.py::test_attach_without_a_terminal_separates_streams_and_closes_stdin_once"
+    ),
+    "terminationMessagePath": honoured("conformance/pods/test_lifecycle.py::test_last_words_are_shown"),
+    "terminationMessagePolicy": honoured("conformance/pods/test_lifecycle.py::test_last_words_are_shown"),
+    "tty": honoured("conformance/streams/test_exec_and_attach.py::test_a_terminal_has_the_clients_size_and_follows_it"),
+    "volumeDevices": refused("there are no block volumes"),
+    "volumeMounts": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
+    "workingDir": honoured("conformance/security/test_containers.py::test_a_working_folder_by_way_of_a_descriptor_leads_nowhere"),
+}
+
+TYPES: Types = {
+    "Container": _CONTAINER,
+    "ContainerPort": {
+        "containerPort": kept("Every port of a container can be reached from the host and from other Pods."),
+        "hostIP": kept("There is no port of the host to bind to it: hostPort is refused."),
+        "hostPort": refused(
+            "ports of the host are not forwarded yet",
+            when=lambda value, spec: bool(value) and not spec.get("hostNetwork"),  # there it is the container's own port
+            example=80,
+        ),
+        "name": kept("A name for readers, and for what refers to the port by it."),
+        "protocol": kept("Every protocol reaches the container."),
+    },
+    "EphemeralContainer": {
+        **_CONTAINER,
+        "lifecycle": _NOT_EPHEMERAL,
+        "livenessProbe": _NOT_EPHEMERAL,
+        "ports": _NOT_EPHEMERAL,
+        "readinessProbe": _NOT_EPHEMERAL,
+        "resizePolicy": _NOT_EPHEMERAL,
+        "resources": _NOT_EPHEMERAL,
+        "restartPolicy": _NOT_EPHEMERAL,
+        "restartPolicyRules": _NOT_EPHEMERAL,
+        "startupProbe": _NOT_EPHEMERAL,
+        "targetContainerName": honoured("conformance/pods/test_neighbours.py::test_an_ephemeral_container_joins_its_target"),
+    },
+    "VolumeMount": {
+        "mountPath": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
+        "mountPropagation": honoured("unit/node/test_mounts.py::test_a_container_cannot_write_where_the_server_writes"),
+        "name": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
+        "readOnly": honoured("integration/runtime/test_security.py::test_volumes_and_read_only_roots"),
+        "recursiveReadOnly": refused(
+            "mounts below a mount are not made read-only yet", when=lambda value, _: value not in (None, "Disabled"), example="Enabled"
+        ),
+        "subPath": refused("parts of a volume are not mounted yet"),
+        "subPathExpr": refused("parts of a volume are not mounted yet"),
+    },
+}

@@ -1,0 +1,56 @@
+"""Verdicts on the fields of PodSpec. How to change one: ``verdict``."""
+
+from __future__ import annotations
+
+from podspace.kube.fields.verdict import Types, honoured, kept, refused, refused_by_api
+
+TYPES: Types = {
+    "PodSpec": {
+        "activeDeadlineSeconds": refused("the time a Pod may run is not bounded yet"),
+        "affinity": honoured("unit/node/test_scheduler.py::test_required_affinity_is_obeyed"),
+        "automountServiceAccountToken": honoured("unit/kube/test_defaults.py::test_automount_can_be_refused"),
+        "containers": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
+        "dnsConfig": honoured("conformance/pods/test_environment.py::test_resolvers"),
+        "dnsPolicy": honoured("conformance/pods/test_environment.py::test_resolvers"),
+        "enableServiceLinks": kept("There are no Services, so there are no variables of any."),
+        "ephemeralContainers": honoured("conformance/pods/test_neighbours.py::test_an_ephemeral_container_joins_its_target"),
+        "hostAliases": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
+        "hostIPC": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
+        "hostNetwork": honoured("conformance/pods/test_environment.py::test_the_hosts_network"),
+        "hostPID": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
+        "hostUsers": refused("there are no user namespaces yet", when=lambda value, _: value is False, example=False),
+        "hostname": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
+        "hostnameOverride": refused("the name is not overridden yet"),
+        "imagePullSecrets": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),
+        "initContainers": honoured("conformance/pods/test_lifecycle.py::test_init_containers_run_in_order"),
+        "nodeName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_bound_by_hand_is_refused_if_it_needs_what_is_not_done"),
+        "nodeSelector": honoured("unit/node/test_scheduler.py::test_a_selector_must_match_the_nodes_labels"),
+        "os": kept("The machine runs Linux; any other system is refused."),
+        "overhead": refused_by_api("Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        "preemptionPolicy": kept("No Pod is evicted to make room for another."),
+        "priority": kept("Pods are bound in the order they come; it is shown, and orders nothing."),
+        "priorityClassName": honoured("unit/kube/test_defaults.py::test_a_system_priority_class_has_its_number"),
+        "readinessGates": refused("conditions of others are not waited for yet"),
+        "resourceClaims": refused("there is no dynamic resource allocation"),
+        "resources": refused("resources of a Pod as a whole are not held yet"),
+        "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_container_that_is_restarted_backs_off_and_its_pod_runs"),
+        "runtimeClassName": refused_by_api("pod rejected: RuntimeClass"),
+        "schedulerName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_for_another_scheduler_waits_and_says_so"),
+        "schedulingGates": kept("The Pod waits until nobody holds a gate any more."),
+        "schedulingGroup": refused("there are no groups of Pods that are scheduled together"),
+        "securityContext": honoured("conformance/pods/test_isolation.py::test_users_and_groups"),
+        "serviceAccount": honoured("unit/kube/test_defaults.py::test_the_deprecated_service_account_field_mirrors_the_new_one"),
+        "serviceAccountName": honoured("conformance/pods/test_environment.py::test_variables"),
+        "setHostnameAsFQDN": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
+        "shareProcessNamespace": honoured(
+            "conformance/page/test_shared_namespace.py::test_pause_is_pid_one_and_every_process_of_the_pod_is_seen"
+        ),
+        "subdomain": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
+        "terminationGracePeriodSeconds": honoured(
+            "conformance/page/test_lives_and_deaths.py::test_deleting_waits_for_the_grace_period_and_not_longer"
+        ),
+        "tolerations": honoured("unit/node/test_scheduler.py::test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it"),
+        "topologySpreadConstraints": kept("With one node all Pods are where they have to be."),
+        "volumes": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
+    },
+}

@@ -1,0 +1,121 @@
+"""Verdicts on the fields of volumes. How to change one: ``verdict``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from podspace.kube.fields.verdict import Types, honoured, refused
+from podspace.kube.json import JSON
+
+_LIVE = "conformance/pods/test_environment.py::test_volumes_follow_their_objects"
+_MADE = "conformance/pods/test_environment.py::test_volumes_made_of_objects"
+_MEMORY = "conformance/pods/test_environment.py::test_a_volume_in_memory_is_a_tmpfs_of_its_size"
+_PATHS = "conformance/pods/test_environment.py::test_paths_of_the_host"
+
+
+def _cluster(kind: str) -> Any:
+    return refused(f"{kind} volumes need a cluster's storage")
+
+
+def _huge(medium: Any, spec: JSON) -> bool:
+    return str(medium).startswith("HugePages")
+
+
+TYPES: Types = {
+    "ConfigMapProjection": {
+        "items": honoured(_MADE),
+        "name": honoured(_MADE),
+        "optional": honoured(_LIVE),
+    },
+    "ConfigMapVolumeSource": {
+        "defaultMode": honoured(_MADE),
+        "items": honoured(_MADE),
+        "name": honoured(_MADE),
+        "optional": honoured(_LIVE),
+    },
+    "DownwardAPIProjection": {
+        "items": honoured(_MADE),
+    },
+    "DownwardAPIVolumeFile": {
+        "fieldRef": honoured(_MADE),
+        "mode": honoured(_MADE),
+        "path": honoured(_MADE),
+        "resourceFieldRef": honoured(_MADE),
+    },
+    "DownwardAPIVolumeSource": {
+        "defaultMode": honoured(_MADE),
+        "items": honoured(_MADE),
+    },
+    "EmptyDirVolumeSource": {
+        "medium": honoured(_MEMORY, but=refused("huge pages are not mounted yet", when=_huge, example="HugePages-2Mi")),
+        "sizeLimit": honoured(_MEMORY),
+    },
+    "HostPathVolumeSource": {
+        "path": honoured(_PATHS),
+        "type": honoured(_PATHS),
+    },
+    "KeyToPath": {
+        "key": honoured(_MADE),
+        "mode": honoured(_MADE),
+        "path": honoured(_MADE),
+    },
+    "LocalObjectReference": {
+        "name": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),
+    },
+    "ProjectedVolumeSource": {
+        "defaultMode": honoured(_MADE),
+        "sources": honoured(_MADE),
+    },
+    "SecretProjection": {
+        "items": honoured("unit/node/test_payload.py::test_paths_with_folders_are_reached_through_their_first_part"),
+        "name": honoured(_MADE),
+        "optional": honoured(_MADE),
+    },
+    "SecretVolumeSource": {
+        "defaultMode": honoured(_MADE),
+        "items": honoured("conformance/pods/test_environment.py::test_a_volume_that_cannot_be_made_is_told"),
+        "optional": honoured(_LIVE),
+        "secretName": honoured(_MADE),
+    },
+    "Volume": {
+        "awsElasticBlockStore": _cluster("AWS"),
+        "azureDisk": _cluster("Azure"),
+        "azureFile": _cluster("Azure"),
+        "cephfs": _cluster("CephFS"),
+        "cinder": _cluster("OpenStack"),
+        "configMap": honoured(_MADE),
+        "csi": _cluster("CSI"),
+        "downwardAPI": honoured(_MADE),
+        "emptyDir": honoured(_MADE),
+        "ephemeral": refused("persistent volumes are not provided yet"),
+        "fc": _cluster("Fibre Channel"),
+        "flexVolume": _cluster("FlexVolume"),
+        "flocker": _cluster("Flocker"),
+        "gcePersistentDisk": _cluster("GCE"),
+        "gitRepo": refused("git repositories are not cloned; Kubernetes does not do it any more either"),
+        "glusterfs": _cluster("GlusterFS"),
+        "hostPath": honoured(_PATHS),
+        "image": refused("images are not mounted as volumes yet"),
+        "iscsi": _cluster("iSCSI"),
+        "name": honoured(_MADE),
+        "nfs": _cluster("NFS"),
+        "persistentVolumeClaim": refused("persistent volumes are not provided yet"),
+        "photonPersistentDisk": _cluster("Photon"),
+        "portworxVolume": _cluster("Portworx"),
+        "projected": honoured(_MADE),
+        "quobyte": _cluster("Quobyte"),
+        "rbd": _cluster("RBD"),
+        "scaleIO": _cluster("ScaleIO"),
+        "secret": honoured(_MADE),
+        "storageos": _cluster("StorageOS"),
+        "vsphereVolume": _cluster("vSphere"),
+    },
+    "VolumeProjection": {
+        "clusterTrustBundle": refused("there are no trust bundles"),
+        "configMap": honoured(_MADE),
+        "downwardAPI": honoured(_MADE),
+        "podCertificate": refused("nobody signs certificates for Pods here"),
+        "secret": honoured(_MADE),
+        "serviceAccountToken": refused("tokens are not signed yet"),
+    },
+}
