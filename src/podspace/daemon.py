@@ -28,7 +28,7 @@ from podspace.node.recorder import Recorder
 from podspace.node.scheduler import Scheduler
 from podspace.node.service import NodeAgent
 from podspace.node.streams import PodStreams
-from podspace.runtime import view
+from podspace.runtime import oci_choice
 from podspace.runtime.engine import Engine
 from podspace.settings import Paths, Settings
 from podspace.store.store import Store
@@ -45,8 +45,7 @@ def run(settings: Settings, *, cri_alone: bool = False) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.umask(0o022)  # what containers must read is readable, whatever the caller had; what they must not is made so by name
     make_folders(settings.paths)
-    settings = view.choose_runtime(settings)
-    view.enter(settings)  # before the first thread
+    settings = oci_choice.choose(settings)
     process.install_child_watcher()
     failures: list[BaseException] = []
     try:

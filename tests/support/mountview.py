@@ -1,40 +1,20 @@
-"""Run a test in a forked child that has entered the private view of mounts which crun needs on a machine with hybrid cgroups.
+"""Run a part of a test in a forked child, which may move into another mount namespace for good.
 
-The test process itself stays where it is: a mount namespace cannot be left again. A failure comes back with the child's traceback.
+The test process itself stays where it is. A failure comes back with the child's traceback.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec
 
-import pytest
-
-from podspace import settings
 from podspace.aio import process
-from podspace.runtime import view
-
-P = ParamSpec("P")
-
-
-def isolated(test: Callable[P, None]) -> Callable[P, None]:
-    """Decorate a test (not async) that makes an engine."""
-
-    @functools.wraps(test)
-    def forked(*args: P.args, **kwargs: P.kwargs) -> None:
-        said = in_child(lambda: test(*args, **kwargs))
-        if said:
-            pytest.fail(said, pytrace=False)
-
-    return forked
 
 
 def in_child(function: Callable[[], None]) -> str:
-    """Call ``function`` in a child in the private view; return "" or its traceback."""
+    """Call ``function`` in a child; return "" or its traceback."""
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork with threads; the child starts none of theirs
@@ -51,7 +31,6 @@ def in_child(function: Callable[[], None]) -> str:
 
 def _child(function: Callable[[], None], write_end: int) -> int:
     try:
-        view.enter(settings.Settings())
         process.install_child_watcher()
         function()
     except BaseException:  # whatever it is, the parent reports it

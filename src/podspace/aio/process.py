@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from podspace import errors
@@ -22,6 +22,7 @@ from podspace.aio import cleanup
 
 STDERR_TAIL_BYTES = 4096
 _REAP_SECONDS = 10
+Within = Callable[[], contextlib.AbstractContextManager[object]]  # where this thread is while it forks: namespaces are inherited
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -78,12 +79,14 @@ def spawn(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    within: Within = contextlib.nullcontext,
 ) -> Child:
     """Start a program with a fixed environment and no descriptor but those given. Raises: ToolError if it cannot be started."""
     variables = fixed_environment()
     variables.update(environment or {})
     try:
-        popen = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=variables, cwd=cwd)
+        with within():
+            popen = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=variables, cwd=cwd)
     except OSError as error:
         raise errors.ToolError(argv, 127, f"{error.strerror}: {error.filename or argv[0]}") from error
     return Child(popen)
@@ -117,6 +120,7 @@ async def run(
     cwd: str | None = None,
     pass_fds: Sequence[int] = (),
     silent: bool = False,
+    within: Within = contextlib.nullcontext,
 ) -> Completed:
     """Run a program to its end and return what it printed (kept in memory files, so never a deadlock).
 
@@ -136,6 +140,7 @@ async def run(
             pass_fds=pass_fds,
             environment=environment,
             cwd=cwd,
+            within=within,
         )
         try:
             status = await child.wait()

@@ -137,7 +137,7 @@ def _cgroups() -> Check:
             f"{mode}, without {', '.join(missing)}: such limits have no effect",
             "enable the controllers on the kernel's command line",
         )
-    note = "; crun works in a mount namespace without the v2 mount" if mode is cgroups.Mode.HYBRID else ""
+    note = "; crun is called in a mount namespace without the v2 mount" if mode is cgroups.Mode.HYBRID else ""
     return _ok("cgroups", f"{mode}, with {', '.join(CONTROLLERS)}{note}")
 
 

@@ -57,8 +57,8 @@ def _unescape(text: str) -> str:
 
 
 def table() -> list[MountEntry]:
-    """Every mount this process sees."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    """Every mount this thread sees; the main one may be in a ``mountview``."""
+    with open("/proc/thread-self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return parse_mountinfo(file.read())
 
 

@@ -1,45 +1,61 @@
-"""A view of the mounts of our own, for machines whose cgroups are half v1 and half v2.
+"""The host's mounts without the v2 cgroups beside the v1 ones, for a program that minds: crun refuses such a *hybrid* machine.
 
-crun refuses such a *hybrid* machine as soon as it sees a v2 mount beside the v1 ones. In a mount namespace of our own that mount is
-taken away, and nobody else on the machine notices. Our overlay mounts then live in that namespace too and vanish with its last process.
-Called once by the daemon, before any thread is there; ``runtime.view`` decides whether it is needed.
-Source: mount_namespaces(7), setns(2).
+The server stays in the host's mount namespace, where a kubelet mounts volumes and everybody sees our overlays. A view is made of what
+is mounted at that moment for one program that is started in it, and is gone with it: about 60 µs, and no mount is kept busy for longer.
+Everything but the hidden mount has the propagation it has on the host, so that a container's shared mounts reach it.
+Called by ``oci``; ``runtime.oci_choice`` decides whether it is needed. Source: mount_namespaces(7), setns(2), unshare(2).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-from podspace.linux import cgroups, mounts, syscalls
+from podspace.linux import cgroups, syscalls
+
+_OWN = "/proc/thread-self/ns/mnt"  # /proc/self would be the main thread's
 
 
-def enter_private_view(adopt_from: Iterable[int]) -> None:
-    """Move this process into a mount namespace without the v2 mount: that of the first of these pids that lives, else a new one.
+@contextlib.contextmanager
+def entered() -> Iterator[None]:
+    """Have this thread, and nobody else of the process, in a new view: what it starts inherits that. Raises: OSError.
 
-    Call while single-threaded (setns(2) refuses otherwise). Raises: OSError.
+    Inside start no thread and await nothing.
     """
-    if any(_join(pid) for pid in adopt_from):
-        return
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    # slave, not private: what the host mounts later is seen here, what is mounted here is not seen there
-    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
-    for target in mounts.below(cgroups.UNIFIED):
-        syscalls.umount2(target, syscalls.MNT_DETACH)
+    with _opened(_OWN, os.O_RDONLY) as home, _opened(".", os.O_PATH | os.O_DIRECTORY) as folder:
+        syscalls.unshare(syscalls.CLONE_NEWNS)  # the working folder is then this thread's alone, too, which setns(2) demands
+        try:
+            _hide()
+            yield
+        finally:
+            syscalls.setns(home, syscalls.CLONE_NEWNS)
+            os.fchdir(folder)  # setns moved us to the root
 
 
-def _join(pid: int) -> bool:
-    """False when the process is gone: it may end at any moment."""
+def open_one() -> int:
+    """A descriptor of a new view, which lives as long as that. Raises: OSError."""
+    with entered():
+        return os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
-        fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    try:
-        if os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/mnt")):
-            return True
-        folder = os.getcwd()
-        syscalls.setns(fd, syscalls.CLONE_NEWNS)
+        yield fd
     finally:
         os.close(fd)
-    os.chdir(folder if os.path.isdir(folder) else "/")  # setns moved us to the namespace's root
-    return True
+
+
+def _hide() -> None:
+    """Unmount it here. Its parent alone leaves its peer group first: else it would be unmounted on the host as well."""
+    syscalls.mount(None, str(cgroups.ROOT), None, syscalls.MS_SLAVE)
+    while True:
+        try:
+            syscalls.umount2(str(cgroups.UNIFIED), syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # nothing (more) is mounted there
+                raise
+            return

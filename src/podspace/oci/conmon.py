@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,15 @@ def program() -> Path:
     return Path(found)
 
 
-def argv(request: Request, runtime: runtimes.OciRuntime) -> list[str]:
-    """The command line."""
+def argv(request: Request, runtime: runtimes.OciRuntime, call: Sequence[str]) -> list[str]:
+    """The command line. ``call``: the words that call the runtime."""
     words = [
         str(program()),
         "--api-version",
         f"--cid={request.identifier}",
         f"--cuuid={request.identifier}",
         f"--name={request.name}",
-        f"--runtime={runtime.program}",
+        f"--runtime={call[0]}",
         f"--bundle={request.bundle}",
         f"--container-pidfile={request.pid_file}",
         f"--conmon-pidfile={request.conmon_pid_file}",
@@ -72,7 +73,7 @@ def argv(request: Request, runtime: runtimes.OciRuntime) -> list[str]:
         "--no-sync-log",
         "--log-level=error",
     ]
-    words += [f"--runtime-arg={word}" for word in runtime.global_arguments(request.runtime_log)]
+    words += [f"--runtime-arg={word}" for word in (*call[1:], *runtime.global_arguments(request.runtime_log))]
     if request.stdin:
         words.append("--stdin")
         if not request.stdin_once:
@@ -87,7 +88,11 @@ async def create(request: Request, runtime: runtimes.OciRuntime) -> int:
 
     Cancelled: conmon may live on, and its pid file is there if it does. Raises: ToolError with the OCI runtime's words.
     """
-    command = argv(request, runtime)
+    with runtime.callable_by_others() as call:
+        return await _create(request, argv(request, runtime, call))
+
+
+async def _create(request: Request, command: Sequence[str]) -> int:
     read_end, write_end = fds.pipe_from_child()
     try:
         environment = {"_OCI_SYNCPIPE": str(write_end)}

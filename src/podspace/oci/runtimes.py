@@ -14,13 +14,13 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from podspace import errors
 from podspace.aio import process
-from podspace.linux import pidfd, procfs
+from podspace.linux import mountview, pidfd, procfs
 
 log = logging.getLogger(__name__)
 CHOICE = ("crun", "runc")
@@ -39,11 +39,16 @@ def find(name: str = "") -> Path:
 
 
 class OciRuntime:
-    """One OCI runtime with a state folder of ours. Every verb is one short-lived process."""
+    """One OCI runtime with a state folder of ours. Every verb is one short-lived process.
 
-    def __init__(self, program: Path, root: Path) -> None:
+    ``hide_v2``: it does not bear the sight of v2 cgroups beside v1 ones, and is called in a ``mountview``.
+    """
+
+    def __init__(self, program: Path, root: Path, *, hide_v2: bool = False) -> None:
         self.program = program
         self.root = root
+        self._hide_v2 = hide_v2
+        self._within: process.Within = mountview.entered if hide_v2 else contextlib.nullcontext
 
     @property
     def is_crun(self) -> bool:
@@ -55,6 +60,31 @@ class OciRuntime:
         if log is not None:
             arguments += [f"--log={log}", "--log-format=json"]
         return arguments
+
+    @contextlib.contextmanager
+    def callable_by_others(self) -> Iterator[list[str]]:
+        """The words by which another program (conmon), which stays in the host's mounts, can call the runtime inside this block.
+
+        Raises: Unsupported, OSError.
+        """
+        if not self._hide_v2:
+            yield [str(self.program)]
+            return
+        nsenter = shutil.which("nsenter")
+        if nsenter is None:
+            raise errors.Unsupported("nsenter is not on PATH; install it (Debian, Ubuntu: apt install util-linux)")
+        view = mountview.open_one()
+        try:
+            yield [nsenter, f"--mount=/proc/{os.getpid()}/fd/{view}", "--", str(self.program)]
+        finally:
+            os.close(view)
+
+    def spawn(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, cwd: str | None = None) -> process.Child:
+        """Start a command line that one of ours made. Raises: ToolError."""
+        return process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, within=self._within)
+
+    async def _run(self, argv: Sequence[str], *, stdin: bytes = b"", silent: bool = False) -> process.Completed:
+        return await process.run(argv, stdin=stdin, silent=silent, within=self._within)
 
     def _argv(self, *words: str, log: Path | None = None) -> list[str]:
         return [str(self.program), *self.global_arguments(log), *words]
@@ -70,7 +100,7 @@ class OciRuntime:
     async def state(self, identifier: str) -> str:
         """Return creating, created, running or stopped; "" when the runtime knows no such container, or does not work at all."""
         try:
-            done = await process.run(self._argv("state", identifier))
+            done = await self._run(self._argv("state", identifier))
             return str(json.loads(done.stdout)["status"]) if done.exit_status == 0 else ""
         except (errors.ToolError, ValueError, KeyError, TypeError) as error:
             log.warning("%s does not tell the state of %s: %s", self.program, identifier, error)
@@ -82,7 +112,7 @@ class OciRuntime:
         if not state.exists():
             return
         try:
-            (await process.run(self._argv("delete", "--force", identifier))).check()
+            (await self._run(self._argv("delete", "--force", identifier))).check()
         except (
             errors.ToolError
         ) as error:  # killed while it wrote its state, it does not understand that itself; or it is not there any more
@@ -112,8 +142,8 @@ class OciRuntime:
 
     async def update(self, identifier: str, resources: dict[str, Any]) -> None:
         """Change the limits of a container; ``resources`` is ``linux.resources``. Raises: ToolError."""
-        source = process.run(self._argv("update", "--resources=/dev/stdin", identifier), stdin=json.dumps(resources).encode())
-        (await source).check()
+        argv = self._argv("update", "--resources=/dev/stdin", identifier)
+        (await self._run(argv, stdin=json.dumps(resources).encode())).check()
 
     def exec_argv(
         self, identifier: str, *, process_file: Path, pid_file: Path, log: Path, terminal: bool, console_socket: str
@@ -126,7 +156,7 @@ class OciRuntime:
 
     async def _checked(self, log: Path, *words: str, silent: bool = False) -> None:
         argv = self._argv(*words, log=log)
-        done = await process.run(argv, silent=silent)
+        done = await self._run(argv, silent=silent)
         if done.exit_status != 0:
             said = reason(log) or done.stderr.decode(errors="replace")
             raise errors.ToolError(argv, done.exit_status, said)

@@ -1,7 +1,7 @@
 """The engine: sandboxes and containers on one machine, the verbs of the CRI as plain Python.
 
 Two callers, ``node`` and ``cri``. One verb per file beside this one; here they are gathered and what the kernel tells is handled.
-Knows no Pod and no protocol. ``view.enter`` first, then ``recover``, then ``run`` as a service of its own beside the callers.
+Knows no Pod and no protocol. ``recover`` first, then ``run`` as a service of its own beside the callers.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _spawn(
     cwd: str | None = None,
 ) -> process.Child:
     """Start the OCI runtime. crun's exec leaves oom_score_adj alone: without this the process would be spared as the server is."""
-    child = process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
+    child = here.runtime.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
     procfs.set_oom_score_adj(child.pid, here.machine.oom_score(container.config.resources.oom_score_adj))
     return child
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from podspace import errors, settings
 from podspace.linux import cgroups, pidfd
-from podspace.oci import runtimes
-from podspace.runtime import layout, machine, model, ports, records
+from podspace.runtime import layout, machine, model, oci_choice, ports, records
 
 Notice = Callable[[], Coroutine[Any, Any, None]]
 
@@ -26,7 +25,7 @@ class World:
         self.images = images
         self.network = network
         self.layout = layout.Layout(config.paths)
-        self.runtime = runtimes.OciRuntime(runtimes.find(config.oci_runtime), self.layout.crun)
+        self.runtime = oci_choice.make(config.oci_runtime, self.layout.crun)
         self.cgroups = cgroups.detect()
         self.machine = machine.look(self.cgroups.version, compiled_seccomp=self.runtime.is_crun)
         self.sandboxes: dict[model.SandboxId, records.Sandbox] = {}

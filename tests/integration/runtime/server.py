@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from podspace import settings
 from podspace.aio import fds, process
-from podspace.runtime import model, view
+from podspace.runtime import model
 from tests.integration.runtime import rig
 
 
@@ -86,6 +85,5 @@ async def _main(root: Path) -> None:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    view.enter(settings.Settings(paths=settings.Paths.under(folder / "r")))
     process.install_child_watcher()
     asyncio.run(_main(folder))

@@ -13,7 +13,6 @@ import pytest
 from podspace import errors
 from podspace.runtime import model
 from tests.integration.runtime import rig
-from tests.support.mountview import isolated
 
 pytestmark = pytest.mark.root
 
@@ -23,7 +22,6 @@ async def _dropped(use: Awaitable[object]) -> None:
         await use
 
 
-@isolated
 def test_exec_returns_output_and_exit_code(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -38,7 +36,6 @@ def test_exec_returns_output_and_exit_code(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_exec_of_what_is_not_there_says_so_in_the_runtimes_words(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -53,7 +50,6 @@ def test_exec_of_what_is_not_there_says_so_in_the_runtimes_words(root: Path) -> 
     rig.play(root, scene)
 
 
-@isolated
 def test_a_hundred_megabytes_pass_unharmed_in_both_directions(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -66,7 +62,6 @@ def test_a_hundred_megabytes_pass_unharmed_in_both_directions(root: Path) -> Non
     rig.play(root, scene)
 
 
-@isolated
 def test_a_slow_reader_holds_the_process_back(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         class Slow(rig.Client):
@@ -86,7 +81,6 @@ def test_a_slow_reader_holds_the_process_back(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_exec_that_takes_too_long_is_killed_with_its_session(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -101,7 +95,6 @@ def test_exec_that_takes_too_long_is_killed_with_its_session(root: Path) -> None
 
 
 @pytest.mark.parametrize("tty", [False, True])
-@isolated
 def test_a_client_that_drops_takes_its_process_along(root: Path, tty: bool) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -116,7 +109,6 @@ def test_a_client_that_drops_takes_its_process_along(root: Path, tty: bool) -> N
     rig.play(root, scene)
 
 
-@isolated
 def test_a_background_child_that_keeps_the_pipe_does_not_hold_exec(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -128,7 +120,6 @@ def test_a_background_child_that_keeps_the_pipe_does_not_hold_exec(root: Path) -
     rig.play(root, scene)
 
 
-@isolated
 def test_exec_with_a_terminal_has_size_signals_and_exit_code(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -153,7 +144,6 @@ def test_exec_with_a_terminal_has_size_signals_and_exit_code(root: Path) -> None
     rig.play(root, scene)
 
 
-@isolated
 def test_no_descriptor_of_the_server_is_seen_inside(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -167,7 +157,6 @@ def test_no_descriptor_of_the_server_is_seen_inside(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_two_clients_attach_to_one_terminal_and_leave_it_running(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -194,7 +183,6 @@ def test_two_clients_attach_to_one_terminal_and_leave_it_running(root: Path) -> 
     rig.play(root, scene)
 
 
-@isolated
 def test_attach_without_a_terminal_separates_streams_and_closes_stdin_once(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -211,7 +199,6 @@ def test_attach_without_a_terminal_separates_streams_and_closes_stdin_once(root:
     rig.play(root, scene)
 
 
-@isolated
 def test_the_one_client_of_a_container_that_only_spoke_before_is_sent_to_its_log(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -227,7 +214,6 @@ def test_the_one_client_of_a_container_that_only_spoke_before_is_sent_to_its_log
     rig.play(root, scene)
 
 
-@isolated
 def test_port_forward_reaches_a_server_on_loopback(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -244,7 +230,6 @@ def test_port_forward_reaches_a_server_on_loopback(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 @pytest.mark.parametrize("oci_runtime", ["crun", "runc"])
 def test_what_exec_starts_is_killed_for_memory_as_readily_as_its_container(root: Path, oci_runtime: str) -> None:
     async def scene(here: rig.Rig) -> None:

@@ -14,7 +14,6 @@ import pytest
 from podspace import errors
 from podspace.runtime import model
 from tests.integration.runtime import rig
-from tests.support.mountview import isolated
 
 pytestmark = pytest.mark.root
 OWN = model.NamespaceMode.CONTAINER
@@ -25,7 +24,6 @@ async def _next_event(here: rig.Rig) -> model.Event:
         return await anext(here.engine.events())
 
 
-@isolated
 def test_an_exit_is_told_with_code_reason_and_log(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -42,7 +40,6 @@ def test_an_exit_is_told_with_code_reason_and_log(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_what_a_container_leaves_behind_dies_with_it_and_the_neighbours_live(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -58,7 +55,6 @@ def test_what_a_container_leaves_behind_dies_with_it_and_the_neighbours_live(roo
     rig.play(root, scene)
 
 
-@isolated
 def test_stop_asks_first_and_kills_after_the_grace(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -84,7 +80,6 @@ def test_stop_asks_first_and_kills_after_the_grace(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_removing_a_running_container_leaves_only_its_log(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -106,7 +101,6 @@ def test_removing_a_running_container_leaves_only_its_log(root: Path) -> None:
     [(("no-such-program",), "no-such-program"), (("/etc/where",), "ermission denied"), (("/etc",), "xecutable")],
     ids=["missing", "not executable", "a folder"],
 )
-@isolated
 def test_a_program_that_cannot_be_executed_is_a_start_error_in_the_runtimes_words(root: Path, command: tuple[str], words: str) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -121,7 +115,6 @@ def test_a_program_that_cannot_be_executed_is_a_start_error_in_the_runtimes_word
     rig.play(root, scene)
 
 
-@isolated
 def test_a_program_in_no_known_format_ends_at_once_and_its_log_says_why(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         program = root / "program"
@@ -137,7 +130,6 @@ def test_a_program_in_no_known_format_ends_at_once_and_its_log_says_why(root: Pa
     rig.play(root, scene)
 
 
-@isolated
 def test_a_container_over_its_memory_limit_is_oom_killed(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -149,7 +141,6 @@ def test_a_container_over_its_memory_limit_is_oom_killed(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_when_pause_is_killed_the_sandbox_is_gone_and_told(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -168,7 +159,6 @@ def test_when_pause_is_killed_the_sandbox_is_gone_and_told(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_when_conmon_is_killed_the_container_is_ended_and_the_code_unknown(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -180,7 +170,6 @@ def test_when_conmon_is_killed_the_container_is_ended_and_the_code_unknown(root:
     rig.play(root, scene)
 
 
-@isolated
 def test_a_missing_image_or_command_or_runtime_user_is_refused_and_nothing_stays(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -195,7 +184,6 @@ def test_a_missing_image_or_command_or_runtime_user_is_refused_and_nothing_stays
     rig.play(root, scene)
 
 
-@isolated
 def test_a_cancelled_creation_leaves_nothing(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         async def attempt(after: int) -> None:
@@ -222,7 +210,6 @@ def test_a_cancelled_creation_leaves_nothing(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_thirty_sandboxes_come_and_go_at_once(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         async def one(number: int) -> None:
@@ -235,7 +222,6 @@ def test_thirty_sandboxes_come_and_go_at_once(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_runc_serves_as_well(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -254,7 +240,6 @@ def test_runc_serves_as_well(root: Path) -> None:
     rig.play(root, scene, oci_runtime="runc")
 
 
-@isolated
 def test_an_image_may_have_more_layers_than_fit_into_a_page_of_options(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         layers = [root / "layers" / f"{number:0100d}" for number in range(100)]

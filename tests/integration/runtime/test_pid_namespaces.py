@@ -11,7 +11,6 @@ import pytest
 
 from podspace.runtime import model
 from tests.integration.runtime import rig
-from tests.support.mountview import isolated
 
 pytestmark = pytest.mark.root
 OWN, NODE, TARGET = model.NamespaceMode.CONTAINER, model.NamespaceMode.NODE, model.NamespaceMode.TARGET
@@ -21,7 +20,6 @@ def _commands(ps: str) -> list[str]:
     return [line.split(None, 3)[-1] for line in ps.splitlines()[1:]]
 
 
-@isolated
 def test_in_a_shared_namespace_pause_is_pid_1_and_neighbours_see_each_other(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -40,7 +38,6 @@ def test_in_a_shared_namespace_pause_is_pid_1_and_neighbours_see_each_other(root
     rig.play(root, scene)
 
 
-@isolated
 def test_kill_hup_1_reaches_pause_and_nothing_happens(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -54,7 +51,6 @@ def test_kill_hup_1_reaches_pause_and_nothing_happens(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_pause_reaps_orphans(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -70,7 +66,6 @@ def test_pause_reaps_orphans(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_without_sharing_each_container_is_pid_1_and_alone(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config(pid=OWN))
@@ -83,7 +78,6 @@ def test_without_sharing_each_container_is_pid_1_and_alone(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_a_target_container_joins_the_namespace_of_another(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config(pid=OWN))
@@ -95,7 +89,6 @@ def test_a_target_container_joins_the_namespace_of_another(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_the_hosts_namespace_shows_the_host(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config(pid=NODE, network=NODE, ipc=NODE))
@@ -107,7 +100,6 @@ def test_the_hosts_namespace_shows_the_host(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_all_containers_share_network_ipc_uts_and_shm(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config("box", pid=OWN))

@@ -12,7 +12,6 @@ from podspace.linux import procfs
 from podspace.oci import capabilities, defaults, seccomp_bpf, seccomp_default
 from podspace.runtime import model
 from tests.integration.runtime import rig
-from tests.support.mountview import isolated
 
 pytestmark = pytest.mark.root
 
@@ -26,7 +25,6 @@ def _names(mask: str) -> set[str]:
     return set(capabilities.of_mask(int(mask, 16)))
 
 
-@isolated
 def test_a_default_container_has_the_default_capabilities_and_seccomp(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -46,7 +44,6 @@ def test_a_default_container_has_the_default_capabilities_and_seccomp(root: Path
     rig.play(root, scene)
 
 
-@isolated
 def test_added_dropped_and_privileged(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -69,7 +66,6 @@ def test_added_dropped_and_privileged(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_users_are_those_of_the_image(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -83,7 +79,6 @@ def test_users_are_those_of_the_image(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_another_user_without_ptrace_does_not_read_a_neighbours_environment(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
@@ -98,7 +93,6 @@ def test_another_user_without_ptrace_does_not_read_a_neighbours_environment(root
     rig.play(root, scene)
 
 
-@isolated
 def test_volumes_and_read_only_roots(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         volume = root / "volume"
@@ -126,7 +120,6 @@ def test_volumes_and_read_only_roots(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_limits_reach_the_cgroup_and_can_be_changed(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config(resources=model.Resources(memory_limit_bytes=64 << 20, cpu_shares=512)))
@@ -141,7 +134,6 @@ def test_limits_reach_the_cgroup_and_can_be_changed(root: Path) -> None:
     rig.play(root, scene)
 
 
-@isolated
 def test_the_filter_compiled_once_is_the_one_crun_would_have_compiled(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         ours = seccomp_bpf.compile_profile(seccomp_default.profile((), os.uname().machine))

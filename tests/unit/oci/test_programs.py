@@ -14,6 +14,7 @@ from podspace import errors
 from podspace.oci import conmon, runtimes
 
 RUNTIME = runtimes.OciRuntime(Path("/usr/bin/crun"), Path("/run/x/crun"))
+CALL = ["/usr/bin/crun"]
 REQUEST = conmon.Request(
     identifier="c1",
     name="web",
@@ -37,17 +38,17 @@ def words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("words")
 def test_conmon_is_told_where_everything_is() -> None:
-    argv = conmon.argv(REQUEST, RUNTIME)
+    argv = conmon.argv(REQUEST, RUNTIME, CALL)
     assert argv[0] == "/usr/bin/conmon"
     assert {"--cid=c1", "--exit-dir=/run/x/exits", "--log-path=k8s-file:/log/web/0.log", "--runtime-arg=--root=/run/x/crun"} <= set(argv)
     assert not {"--stdin", "--terminal", "--leave-stdin-open"} & set(argv)
-    assert "--log-path=none" in conmon.argv(replace(REQUEST, log_path=None), RUNTIME)
+    assert "--log-path=none" in conmon.argv(replace(REQUEST, log_path=None), RUNTIME, CALL)
 
 
 @pytest.mark.usefixtures("words")
 def test_stdin_stays_open_unless_it_is_for_one_client() -> None:
-    assert "--leave-stdin-open" in conmon.argv(replace(REQUEST, stdin=True), RUNTIME)
-    assert "--leave-stdin-open" not in conmon.argv(replace(REQUEST, stdin=True, stdin_once=True), RUNTIME)
+    assert "--leave-stdin-open" in conmon.argv(replace(REQUEST, stdin=True), RUNTIME, CALL)
+    assert "--leave-stdin-open" not in conmon.argv(replace(REQUEST, stdin=True, stdin_once=True), RUNTIME, CALL)
 
 
 def test_the_exit_file_is_read_once_it_is_there(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The server and conmon stay in the host's mounts; only the OCI runtime may see fewer, and what is mounted later it sees all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from podspace.linux import cgroups, mounts, mountview, procfs, syscalls
+from podspace.runtime import model, recover
+from tests.integration.runtime import rig
+
+pytestmark = pytest.mark.root
+
+
+def _in_v2(targets: list[str]) -> list[str]:
+    return [target for target in targets if target.startswith(str(cgroups.UNIFIED))]
+
+
+def test_what_is_started_in_a_view_does_not_see_v2_cgroups_and_nothing_else_changes() -> None:
+    if cgroups.mode(mounts.table()) is not cgroups.Mode.HYBRID:
+        pytest.skip("needs a machine with v2 cgroups beside v1 ones")
+    before, folder = mounts.table(), os.getcwd()
+
+    with mountview.entered():
+        seen = subprocess.run(["cat", "/proc/self/mountinfo"], check=True, capture_output=True, text=True).stdout
+        inside = [entry.target for entry in mounts.table()]
+
+    assert inside == [entry.target for entry in mounts.parse_mountinfo(seen)]
+    assert [entry.target for entry in before if entry.target not in inside] == _in_v2([entry.target for entry in before])
+    assert (mounts.table(), os.getcwd()) == (before, folder)
+
+
+def test_other_threads_stay_where_they_are() -> None:
+    entered, done = threading.Event(), threading.Event()
+    where: list[str] = []
+
+    def look() -> None:
+        entered.wait()
+        where.append(os.readlink("/proc/thread-self/ns/mnt"))
+        done.set()
+
+    home = os.readlink("/proc/thread-self/ns/mnt")
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        with mountview.entered():
+            assert os.readlink("/proc/thread-self/ns/mnt") != home
+            entered.set()
+            done.wait()
+    finally:
+        entered.set()
+        thread.join()
+    assert where == [home]
+    assert os.readlink("/proc/thread-self/ns/mnt") == home
+
+
+def test_nothing_that_lives_on_keeps_the_hosts_mounts_busy(root: Path) -> None:
+    volume = root / "volume"
+    volume.mkdir()
+
+    async def scene(here: rig.Rig) -> None:
+        sandbox = await here.engine.run_sandbox(here.sandbox_config())
+        mounts.tmpfs(volume, size_bytes=1 << 20)
+        try:
+            (volume / "file").write_text("mounted after the server was started")
+            container = await here.run(sandbox, "sleep", "1000", mounts=(model.Mount(source=volume, destination="/data"),))
+            assert await here.output(container, "cat", "/data/file") == "mounted after the server was started"
+            assert mounts.is_mounted(here.engine.container(container).rootfs)
+            homes = {os.readlink(f"/proc/{pid}/ns/mnt") for pid in recover.supervisors(here.settings.paths.run / "exits").values()}
+            assert homes == {os.readlink("/proc/self/ns/mnt")}
+            await here.engine.remove_container(container)
+        finally:
+            syscalls.umount2(str(volume))  # refused were it busy
+        assert [pid for pid in procfs.pids() if str(volume) in _mountinfo(pid)] == []
+
+    rig.play(root, scene)
+
+
+def _mountinfo(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/mountinfo").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_program_that_is_not_there_leaves_us_at_home() -> None:
+    home = os.readlink("/proc/thread-self/ns/mnt")
+    with pytest.raises(FileNotFoundError), mountview.entered():
+        subprocess.run(["/no/such/program"], check=False)
+    assert os.readlink("/proc/thread-self/ns/mnt") == home
