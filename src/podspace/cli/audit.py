@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
-from podspace.cli import client, failure, flags, kubeconfig, lens, sarif, tabs
+from podspace.cli import client, failure, flags, kubeconfig, lens, look, sarif, tabs
 from podspace.kube.json import JSON
 
 USAGE = """
@@ -28,6 +27,7 @@ FLAGS = (
     flags.Flag("filename", "f", takes="FILE", many=True, help="manifests (Pods in files, folders or URLs)"),
     flags.Flag("fail-on", takes="SEVERITY", help="high, medium or low: exit with 3 if there is such a finding"),
     flags.Flag("output", "o", takes="FORMAT", help="json, yaml, wide or sarif"),
+    *look.FLAGS,
     *flags.COMMON,
 )
 ABILITIES = ("see", "arguments", "environment", "files", "signal", "trace")
@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _running(options: flags.Options) -> tuple[str, JSON]:
     with client.Client(kubeconfig.load(options)) as api:
-        return f"pod/{options.args[0]}", api.get(lens.path(api, options.args[0], "audit"))
+        return f"pod/{options.args[0]}", look.choose(options, api).audit(options.args[0])
 
 
 def _manifests(options: flags.Options) -> list[tuple[str, JSON]]:
@@ -71,18 +71,13 @@ def _reviewed(options: flags.Options, pod: JSON) -> JSON:
     """By the server, which has the images; without one by ourselves."""
     try:
         with client.Client(kubeconfig.load(options)) as api:
-            path = f"{lens.GROUP}/namespaces/{client.quote(api.cluster.namespace)}/podaudits"
-            return api.request("POST", path, {"spec": {"pod": pod}})
+            return look.choose(options, api).review(pod)
     except failure.ServerFailure:
         raise
     except failure.Failure:
-        from podspace.kube import decode, resources
-        from podspace.lens import audit, audit_manifest, audit_rules
+        from podspace.cli import local_audit
 
-        pod = decode.decode(json.dumps(pod).encode(), "application/json", resources.PODS).obj
-        images = {placed.name: audit_manifest.ImageFacts() for placed in audit_manifest.containers(pod)}
-        status = audit.of_manifest(pod, images, audit_rules.Kernel())
-        return {"kind": "PodAudit", "apiVersion": "lens.podspace.io/v1", "metadata": {}, "spec": {"pod": pod}, "status": status}
+        return local_audit.review(pod)
 
 
 def rendered(audits: Sequence[tuple[str, JSON]], form: str) -> str:

@@ -11,24 +11,29 @@ import os
 import sys
 from collections.abc import Sequence
 
-from podspace.cli import attach, client, failure, flags, kubeconfig, pods
+from podspace.cli import attach, client, failure, flags, kubeconfig, look, pods
 from podspace.kube.json import JSON
 
 USAGE = """
 Add a debugging container to a Pod, or to a copy of it.
 
-  podspace debug [-it] POD --image=IMAGE [--target=CONTAINER] [-c NAME] [-- COMMAND...]
+  podspace debug [-it] POD --image=IMAGE [--target=CONTAINER [--as-target]] [-c NAME] [-- COMMAND...]
   podspace debug [-it] POD --copy-to=NAME [--image=IMAGE] [--share-processes] [--set-image=NAME=IMAGE] [-- COMMAND...]
   podspace debug [-it] node/NODE --image=IMAGE
 
+With --target the container finds the target's files in $TARGET_ROOT (as long as the target is not restarted). Whether it will be let in
+is known before: SYS_PTRACE is added if it takes that and no --profile says otherwise, and one line says why a look would be denied.
+
 Examples:
-  podspace debug -it nginx --image=busybox:1.28 --target=nginx        # sees nginx's processes and, by /proc/1/root, its files
+  podspace debug -it nginx --image=busybox:1.28 --target=nginx        # sees nginx's processes and, in $TARGET_ROOT, its files
+  podspace debug -it web --image=busybox:1.28 --target=app --as-target   # as app's own user, with no more rights than app has
   podspace debug -it nginx --image=busybox:1.28 --copy-to=nginx-debug --share-processes
   podspace debug nginx --copy-to=nginx-new --set-image=nginx=nginx:1.27
 """
 FLAGS = (
     flags.Flag("image", takes="IMAGE", help="image of the debugging container"),
     flags.Flag("target", takes="CONTAINER", help="whose processes it shall see"),
+    flags.Flag("as-target", help="with --target: run as the target's user and group, with its capabilities"),
     flags.Flag("container", "c", takes="NAME", help="its name (default: debugger-xxxxx)"),
     flags.Flag("stdin", "i", help="keep standard input open"),
     flags.Flag("tty", "t", help="with a terminal"),
@@ -43,6 +48,7 @@ FLAGS = (
     flags.Flag("set-image", takes="NAME=IMAGE", many=True, help="with --copy-to: change images; * for all"),
     flags.Flag("arguments-only", help="what comes after -- are the arguments, not the command"),
     flags.Flag("quiet", "q", help="say less"),
+    *look.FLAGS,
     *flags.COMMON,
 )
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -73,6 +79,8 @@ def run(argv: Sequence[str]) -> int:
         raise failure.Failure("you must specify --image or --set-image" if options.text("copy-to") else "you must specify --image")
     if options.text("target") and options.text("copy-to"):
         raise failure.Failure("--target is incompatible with --copy-to. Use --share-processes instead.")
+    if options.on("as-target") and not options.text("target"):
+        raise failure.Failure("--as-target needs --target: as whom it shall run")
     with client.Client(kubeconfig.load(options)) as api:
         return _debug(options, api)
 
@@ -156,10 +164,23 @@ def _ephemeral(options: flags.Options, api: client.Client, pod: JSON) -> tuple[J
                 file=sys.stderr,
             )
     container = _container(options, name) | ({"targetContainerName": target} if target else {})
-    order = [each["name"] for each in pod["spec"].get("ephemeralContainers") or ()] + [name]
+    if target:
+        from podspace.cli import debug_target
+
+        chosen, as_target = options.given("profile"), options.on("as-target")
+        if as_target and not chosen:
+            container.pop("securityContext", None)  # the general profile's SYS_PTRACE: added again if there is no way without
+        inside = look.choose(options, api)
+        container = debug_target.fitted(inside, pod, container, target, as_target=as_target, may_add=not chosen)
+    return add_ephemeral(api, pod, container), name
+
+
+def add_ephemeral(api: client.Client, pod: JSON, container: JSON) -> JSON:
+    """Return the Pod that has it.  Raises: failure.ServerFailure."""
+    order = [each["name"] for each in (*(pod["spec"].get("ephemeralContainers") or ()), container)]
     body = {"spec": {"$setElementOrder/ephemeralContainers": [{"name": each} for each in order], "ephemeralContainers": [container]}}
     path = pods.path(pod["metadata"]["namespace"], pod["metadata"]["name"], "ephemeralcontainers")
-    return api.request("PATCH", path, body, content_type=STRATEGIC), name
+    return api.request("PATCH", path, body, content_type=STRATEGIC)
 
 
 def _copy(options: flags.Options, api: client.Client, pod: JSON) -> tuple[JSON, str]:
@@ -221,7 +242,7 @@ def _on_node(options: flags.Options, api: client.Client, node: str) -> tuple[JSO
         "volumes": [{"name": "host-root", "hostPath": {"path": "/"}}],
         "containers": [_container(options, name) | {"volumeMounts": [{"name": "host-root", "mountPath": "/host"}]}],
     }
-    metadata = {"name": f"node-debugger-{node}-{_suffix()}", "labels": {"app.kubernetes.io/managed-by": "kubectl-debug"}}
+    metadata = {"name": f"node-debugger-{node}-{suffix()}", "labels": {"app.kubernetes.io/managed-by": "kubectl-debug"}}
     if not options.on("quiet"):
         print(f"Creating debugging pod {metadata['name']} with container {name} on node {node}.")
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -251,11 +272,11 @@ def _name(options: flags.Options, pod: JSON) -> str:
         return name
     taken = [each for each, _ in pods.containers(pod)]
     while not name or name in taken:
-        name = f"debugger-{_suffix()}"
+        name = f"debugger-{suffix()}"
     if not options.on("quiet"):
         print(f"Defaulting debug container name to {name}.", file=sys.stderr)
     return name
 
 
-def _suffix() -> str:
+def suffix() -> str:
     return "".join(LETTERS[byte % len(LETTERS)] for byte in os.urandom(5))

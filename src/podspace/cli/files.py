@@ -6,10 +6,10 @@ import os
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from podspace.cli import client, copy, failure, flags, kubeconfig, lens, pods, tabs
+from podspace.cli import client, copy, failure, flags, kubeconfig, lens, look, pods, tabs
 from podspace.kube.json import JSON
 
 USAGE = """
@@ -29,6 +29,7 @@ FLAGS = (
     flags.Flag("container", "c", takes="NAME", help="container (default: the annotated one, or the first)"),
     flags.Flag("depth", takes="N", default="64", help="with tree: how deep"),
     lens.OUTPUT,
+    *look.FLAGS,
     *flags.COMMON,
 )
 SIGNS = {"Added": "A", "Changed": "C", "Deleted": "D"}
@@ -47,30 +48,29 @@ def run(argv: Sequence[str]) -> int:
         raise failure.Usage(f"{verb} takes {'a path and a local one' if verb == 'cp' else 'one path'}", "files")
     with client.Client(kubeconfig.load(options)) as api:
         container = pods.container(pods.get(api, pods.name_of(pod)), options.text("container"))
-        pairs = [("container", container), ("path", rest[0] if rest else "/")]
+        inside, path = look.choose(options, api), rest[0] if rest else "/"
         if verb == "cat":
-            return _cat(api, lens.path(api, pod, "content") + client.query(pairs))
+            return _cat(inside.content(pod, container, path, archive=False))
         if verb == "cp":
-            return _copy(api, lens.path(api, pod, "content") + client.query([*pairs, ("archive", "true")]), rest[0], Path(rest[1]))
+            return _copy(inside.content(pod, container, path, archive=True), path, Path(rest[1]))
         if verb == "diff":
-            return _print(options, api.get(lens.path(api, pod, "changes") + client.query(pairs)), verb)
-        depth = options.text("depth") if verb == "tree" else "1"
-        return _print(options, api.get(lens.path(api, pod, "files") + client.query([*pairs, ("depth", depth)])), verb)
+            return _print(options, inside.changes(pod, container, path), verb)
+        return _print(options, inside.files(pod, container, path, depth=options.number("depth") if verb == "tree" else 1), verb)
 
 
-def _cat(api: client.Client, path: str) -> int:
-    for chunk in api.stream(path, accept="*/*").chunks():
+def _cat(chunks: Iterator[bytes]) -> int:
+    for chunk in chunks:
         view = memoryview(chunk)
         while view:
             view = view[os.write(1, view) :]
     return 0
 
 
-def _copy(api: client.Client, path: str, source: str, local: Path) -> int:
+def _copy(chunks: Iterator[bytes], source: str, local: Path) -> int:
     name = Path(source).name
     target = local / name if local.is_dir() and name not in ("", "..") else local
     with tempfile.TemporaryFile() as archive:
-        for chunk in api.stream(path, accept="*/*").chunks():
+        for chunk in chunks:
             archive.write(chunk)
         archive.seek(0)
         with tarfile.open(fileobj=archive, errors="surrogateescape") as tar:

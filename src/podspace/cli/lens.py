@@ -1,4 +1,4 @@
-"""What ps, top, signal, files, audit and why have in common: the path of their API group, and output that no container can abuse.
+"""What ps, top, signal, files, audit and why have in common: their output, which no container can abuse.
 
 The text of containers (names, arguments, paths) is escaped wherever it goes to a terminal; JSON and YAML escape it by their own rules.
 """
@@ -8,18 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from podspace.cli import client, failure, flags, pods
+from podspace.cli import failure, flags
 from podspace.kube.json import JSON
 from podspace.lens import safetext
 
-GROUP = "/apis/lens.podspace.io/v1"
 OUTPUT = flags.Flag("output", "o", takes="FORMAT", help="json, yaml or wide")
 FORMS = ("", "json", "yaml", "wide")
-
-
-def path(api: client.Client, pod: str, subresource: str) -> str:
-    """The API path of a look into a Pod."""
-    return f"{GROUP}/namespaces/{client.quote(api.cluster.namespace)}/pods/{client.quote(pods.name_of(pod))}/{subresource}"
 
 
 def form(options: flags.Options, more: tuple[str, ...] = ()) -> str:

@@ -42,10 +42,10 @@ MODULES = {"cp": "copy"}
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
-def main() -> int:
-    """Console script. Returns the exit code."""
+def main(*, program: str = "podspace", verbs: Sequence[str] = tuple(COMMANDS)) -> int:
+    """Console script. Returns the exit code. ``verbs``: those that ``program`` has."""
     try:
-        code = _run(_verb_first(sys.argv[1:]))
+        code = _run(_verb_first(sys.argv[1:]), program, verbs)
         sys.stdout.flush()
     except flags.Help as help_text:
         print(help_text, end="")
@@ -68,13 +68,13 @@ def main() -> int:
     return code
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], program: str, verbs: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("help", "-h", "--help"):
-        print(_overview(), end="")
+        print(_overview(program, verbs), end="")
         return 0
     verb = "version" if arguments[0] == "--version" else arguments[0]
-    if verb not in COMMANDS:
-        raise failure.Failure(f'unknown command "{verb}" for "podspace"\nRun \'podspace --help\' for usage.')
+    if verb not in verbs:
+        raise failure.Failure(f'unknown command "{verb}" for "{program}"\nRun \'{program} --help\' for usage.')
     command = _load(MODULES.get(verb, verb))
     try:
         return command(arguments[1:])
@@ -104,9 +104,10 @@ def _verb_first(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _overview() -> str:
-    lines = ["podspace runs Kubernetes Pods on this machine.", "", "Usage:  podspace COMMAND [ARGUMENTS]     (podspace COMMAND --help)", ""]
-    lines += [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
+def _overview(program: str, verbs: Sequence[str]) -> str:
+    head = "podspace runs Kubernetes Pods on this machine." if program == "podspace" else "Look into a Pod of this cluster."
+    lines = [head, "", f"Usage:  {program} COMMAND [ARGUMENTS]     ({program} COMMAND --help)", ""]
+    lines += [f"  {name:<10} {COMMANDS[name]}" for name in verbs]
     return "\n".join(lines) + "\n"
 
 

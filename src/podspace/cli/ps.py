@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from podspace.cli import client, failure, flags, kubeconfig, lens, tabs
+from podspace.cli import client, failure, flags, kubeconfig, lens, look, tabs
 from podspace.kube import duration, times
 from podspace.kube.json import JSON
 
@@ -27,6 +27,7 @@ FLAGS = (
     flags.Flag("tree", help="as a tree"),
     flags.Flag("threads", help="a line for each thread too"),
     lens.OUTPUT,
+    *look.FLAGS,
     *flags.COMMON,
 )
 HEADER = ("PID", "HOSTPID", "CONTAINER", "USER", "STATE", "AGE", "CPU", "RSS")
@@ -39,9 +40,7 @@ def run(argv: Sequence[str]) -> int:
         raise failure.Usage("exactly one Pod must be given", "ps")
     wanted = lens.form(options)
     with client.Client(kubeconfig.load(options)) as api:
-        pairs = [("threads", "true")] if options.on("threads") else []
-        pairs += [("namespaces", "true")] if wanted else []
-        seen = api.get(lens.path(api, options.args[0], "processes") + client.query(pairs))
+        seen = look.choose(options, api).processes(options.args[0], threads=options.on("threads"), namespaces=bool(wanted))
     _select(seen, options.text("container"))
     text = lens.structured(seen, wanted) if wanted in ("json", "yaml") else table(seen, tree=options.on("tree"), wide=wanted == "wide")
     sys.stdout.write(text)
@@ -83,7 +82,13 @@ def _rows(processes: Sequence[JSON], tree: bool, wide: bool, now: float) -> str:
 
 def _cells(entry: JSON, wide: bool, now: float) -> list[str]:
     age = duration.human(max(now - times.parse(entry["startTime"]), 0))
-    cells = [str(entry["pid"]), str(entry["hostPid"]), lens.show(entry["container"]), lens.show(entry["user"]), _state(entry["state"])]
+    cells = [
+        str(entry["pid"]),
+        str(entry.get("hostPid", "-")),
+        lens.show(entry["container"]),
+        lens.show(entry["user"]),
+        _state(entry["state"]),
+    ]
     cells += [age, cpu(entry["cpuSeconds"]), lens.size(entry["residentBytes"])]
     return cells + ([str(entry["parent"]), str(entry["threadCount"]), str(entry["uid"])] if wide else [])
 
@@ -105,21 +110,21 @@ def _state(state: str) -> str:
 
 def ordered(processes: Sequence[JSON]) -> list[tuple[JSON, str]]:
     """Parents before their children, with the branches to draw before the command. Nothing is left out, whatever the parents say."""
-    known = {entry["hostPid"]: entry for entry in processes}
+    known = {entry["pid"]: entry for entry in processes}
     children: dict[int, list[JSON]] = {}
     for entry in processes:
-        parent = entry["hostParent"]
-        children.setdefault(parent if parent in known and parent != entry["hostPid"] else 0, []).append(entry)
+        parent = entry["parent"]
+        children.setdefault(parent if parent in known and parent != entry["pid"] else 0, []).append(entry)
     found: list[tuple[JSON, str]] = []
     stack = [(entry, "", "") for entry in reversed(children.get(0, ()))]
     while stack:
         entry, branch, below = stack.pop()
         found.append((entry, branch))
-        nested = children.get(entry["hostPid"], ())
+        nested = children.get(entry["pid"], ())
         rows = [(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")) for child, last in _with_last(nested)]
         stack += reversed(rows)
-    shown = {entry["hostPid"] for entry, _ in found}
-    return found + [(entry, "") for entry in processes if entry["hostPid"] not in shown]
+    shown = {entry["pid"] for entry, _ in found}
+    return found + [(entry, "") for entry in processes if entry["pid"] not in shown]
 
 
 def _with_last(entries: Sequence[JSON]) -> list[tuple[JSON, bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from podspace.cli import client, failure, flags, kubeconfig, lens
+from podspace.cli import client, failure, flags, kubeconfig, lens, look
 from podspace.kube.json import JSON
 
 USAGE = """
@@ -24,6 +24,7 @@ FLAGS = (
     flags.Flag("process", takes="NAME|PID", help="another process than the main one"),
     flags.Flag("even-pause", help="do it even to /pause, which ends every container"),
     lens.OUTPUT,
+    *look.FLAGS,
     *flags.COMMON,
 )
 SAID = {
@@ -43,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     spec: JSON = {"signal": name, "container": options.text("container"), "process": options.text("process")}
     spec |= {"evenPause": True} if options.on("even-pause") else {}
     with client.Client(kubeconfig.load(options)) as api:
-        answer = api.request("POST", lens.path(api, pod, "signal"), {"spec": spec})
+        answer = look.choose(options, api).signal(pod, spec)
     reached = answer["status"]["processes"]
     sys.stdout.write(lens.structured(answer, wanted) if wanted in ("json", "yaml") else "".join(_line(name, entry) for entry in reached))
     return 0 if any(entry["outcome"] != "Gone" for entry in reached) else 1

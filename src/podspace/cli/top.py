@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from podspace.cli import client, failure, flags, kubeconfig, lens, ps, terminal
+from podspace.cli import client, failure, flags, kubeconfig, lens, look, ps, terminal
 from podspace.kube.json import JSON
 
 USAGE = """
@@ -35,6 +35,7 @@ FLAGS = (
     flags.Flag("interval", takes="SECONDS", default="1", help="between two looks (at least 0.2)"),
     flags.Flag("once", help="one look, not live"),
     lens.OUTPUT,
+    *look.FLAGS,
     *flags.COMMON,
 )
 SORTS = {"c": "cpu", "m": "memory", "p": "pid"}
@@ -66,24 +67,25 @@ def run(argv: Sequence[str]) -> int:
     wanted = lens.form(options)
     interval = max(options.seconds("interval"), 0.2)
     with client.Client(kubeconfig.load(options)) as api:
+        inside = look.choose(options, api)
         if options.on("once") or wanted in ("json", "yaml") or not (terminal.is_terminal(0) and terminal.is_terminal(1)):
-            return _once(options, api, wanted, interval)
+            return _once(options, inside, wanted, interval)
         with _drawing():
-            return _live(options, api, interval)
+            return _live(options, inside, interval)
 
 
-def _look(options: flags.Options, api: client.Client) -> tuple[float, JSON]:
-    seen = api.get(lens.path(api, options.args[0], "processes"))
+def _look(options: flags.Options, inside: look.Look) -> tuple[float, JSON]:
+    seen = inside.processes(options.args[0])
     container = options.text("container")
     if container:
         seen["processes"] = [entry for entry in seen["processes"] if entry["container"] == container]
     return time.monotonic(), seen
 
 
-def _once(options: flags.Options, api: client.Client, wanted: str, interval: float) -> int:
-    before = _look(options, api)
+def _once(options: flags.Options, inside: look.Look, wanted: str, interval: float) -> int:
+    before = _look(options, inside)
     time.sleep(interval)
-    now = _look(options, api)
+    now = _look(options, inside)
     rows = ordered(usage(before[1], now[1], now[0] - before[0]), options.text("sort"))
     if wanted in ("json", "yaml"):
         sys.stdout.write(lens.structured({**now[1], "kind": "PodTop", "processes": rows}, wanted))
@@ -94,18 +96,18 @@ def _once(options: flags.Options, api: client.Client, wanted: str, interval: flo
     return 0
 
 
-def _live(options: flags.Options, api: client.Client, interval: float) -> int:
+def _live(options: flags.Options, inside: look.Look, interval: float) -> int:
     screen = Screen(sort=options.text("sort"))
-    before = _look(options, api)
+    before = _look(options, inside)
     _show(["Looking..."], rows=24)
     deadline = before[0] + interval
     while True:
         for key in _keys(deadline):
             if key in ("q", "\x03", "\x04"):
                 return 0
-            _pressed(screen, key, options, api)
+            _pressed(screen, key, options, inside)
             _redraw(screen)
-        now = _look(options, api)
+        now = _look(options, inside)
         screen.rows = ordered(usage(before[1], now[1], now[0] - before[0]), screen.sort)
         remember(screen, screen.rows)
         _redraw(screen)
@@ -131,20 +133,20 @@ def _keys(deadline: float) -> Iterator[str]:
             yield from [arrows[data]] if data in arrows else list(data)
 
 
-def _pressed(screen: Screen, key: str, options: flags.Options, api: client.Client) -> None:
+def _pressed(screen: Screen, key: str, options: flags.Options, inside: look.Look) -> None:
     if key in SORTS:
         screen.sort = SORTS[key]
         screen.rows = ordered(screen.rows, screen.sort)
     elif key in ("up", "k", "down", "j"):
         screen.chosen += -1 if key in ("up", "k") else 1
     elif key in SIGNALS and screen.rows:
-        screen.said = _signal(api, options.args[0], SIGNALS[key], screen.rows[min(screen.chosen, len(screen.rows) - 1)])
+        screen.said = _signal(inside, options.args[0], SIGNALS[key], screen.rows[min(screen.chosen, len(screen.rows) - 1)])
 
 
-def _signal(api: client.Client, pod: str, name: str, entry: JSON) -> str:
+def _signal(inside: look.Look, pod: str, name: str, entry: JSON) -> str:
     spec = {"signal": name, "container": entry["container"], "process": str(entry["pid"])}
     try:
-        answer = api.request("POST", lens.path(api, pod, "signal"), {"spec": spec})
+        answer = inside.signal(pod, spec)
     except failure.Failure as error:
         return lens.show(error)
     outcomes = ", ".join(each["outcome"] for each in answer["status"]["processes"])
@@ -153,13 +155,13 @@ def _signal(api: client.Client, pod: str, name: str, entry: JSON) -> str:
 
 def usage(before: JSON, now: JSON, seconds: float) -> list[JSON]:
     """The processes of ``now``, each with ``cpuPercent`` of one core since ``before``. Pure."""
-    spent = {(entry["hostPid"], entry["startTicks"]): entry["cpuSeconds"] for entry in before["processes"]}
+    spent = {(entry["container"], entry["pid"], entry["startTicks"]): entry["cpuSeconds"] for entry in before["processes"]}
     return [{**entry, "cpuPercent": _percent(entry, spent, seconds)} for entry in now["processes"]]
 
 
-def _percent(entry: JSON, spent: dict[tuple[int, int], float], seconds: float) -> float:
+def _percent(entry: JSON, spent: dict[tuple[str, int, int], float], seconds: float) -> float:
     """A process that was not there before spent all it has since."""
-    used: float = entry["cpuSeconds"] - spent.get((entry["hostPid"], entry["startTicks"]), 0.0)
+    used: float = entry["cpuSeconds"] - spent.get((entry["container"], entry["pid"], entry["startTicks"]), 0.0)
     return round(max(used, 0.0) / max(seconds, 0.001) * 100, 1)
 
 

@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from podspace.cli import client, failure, flags, kubeconfig, lens
+from podspace.cli import client, failure, flags, kubeconfig, lens, look
 
 USAGE = """
 Say why a Pod does not run, in one paragraph: what failed, in whose words, and what to change.
@@ -19,7 +19,7 @@ Examples:
   podspace why web
   podspace why web -o wide      # on one line
 """
-FLAGS = (lens.OUTPUT, *flags.COMMON)
+FLAGS = (lens.OUTPUT, *look.FLAGS, *flags.COMMON)
 COLUMNS = 100
 NOT_WELL = 3
 
@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
         raise failure.Usage("exactly one Pod must be given", "why")
     wanted = lens.form(options)
     with client.Client(kubeconfig.load(options)) as api:
-        answer = api.get(lens.path(api, options.args[0], "why"))
+        answer = look.choose(options, api).why(options.args[0])
     if wanted in ("json", "yaml"):
         sys.stdout.write(lens.structured(answer, wanted))
     else:

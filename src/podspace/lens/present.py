@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from podspace.kube import times
 from podspace.kube.json import JSON
 from podspace.lens import model
+from podspace.oci import capabilities
 from podspace.runtime.model import NamespaceMode
 
 API_VERSION = "lens.podspace.io/v1"
@@ -24,6 +25,7 @@ STATES = {
     "X": "dead",
     "x": "dead",
 }
+SECCOMP = {0: "none", 1: "strict", 2: "filter"}
 _MODES = {NamespaceMode.POD: "Pod", NamespaceMode.CONTAINER: "Container", NamespaceMode.NODE: "Node", NamespaceMode.TARGET: "Container"}
 
 
@@ -32,16 +34,21 @@ def head(kind: str, pod: model.PodHandle) -> JSON:
     return {"kind": kind, "apiVersion": API_VERSION, "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid}}
 
 
-def processes(census: model.Census) -> JSON:
-    """``PodProcesses``: containers with the namespaces they share, and every process."""
+def processes(census: model.Census, *, from_host: bool = True) -> JSON:
+    """``PodProcesses``: containers with the namespaces they share, and every process. From inside, the host's numbers are not known."""
     by_pid = {process.pid: process for process in census.processes}
     mains = {member.name: found for member in census.pod.members if (found := census.main(member.name)) is not None}
-    return {
+    shown: JSON = {
         **head("PodProcesses", census.pod),
         "processNamespace": _MODES[census.pod.pid_mode],
         "containers": [_container(member, mains, census.host) for member in census.pod.members],
         "processes": [_process(process, by_pid, mains.get(process.container)) for process in census.processes],
     }
+    if not from_host:
+        for entry in (*shown["containers"], *shown["processes"]):
+            entry.pop("hostPid", None)
+            entry.pop("hostParent", None)
+    return shown
 
 
 def _container(member: model.Member, mains: Mapping[str, model.Process], host: Mapping[str, int]) -> JSON:
@@ -53,7 +60,19 @@ def _container(member: model.Member, mains: Mapping[str, model.Process], host: M
     for kind, inode in own.namespaces.items():
         others = [name for name, other in mains.items() if name != member.name and other.namespaces.get(kind) == inode]
         spaces[kind] = {"id": inode, "sharedWith": others + (["the node"] if host.get(kind) == inode else [])}
-    return {**shown, "pid": own.pod_pid, "namespaces": spaces}
+    return {**shown, "pid": own.pod_pid, "credentials": _credentials(own.credentials), "namespaces": spaces}
+
+
+def _credentials(held: model.Credentials) -> JSON:
+    """Of the main process, as the kernel has them now."""
+    return {
+        "uid": held.uids[1],
+        "gid": held.gids[1],
+        "groups": list(held.groups),
+        "capabilities": [name.removeprefix("CAP_") for name in capabilities.of_mask(held.permitted)],
+        "noNewPrivileges": held.no_new_privs,
+        "seccomp": SECCOMP.get(held.seccomp, str(held.seccomp)),
+    }
 
 
 def _process(process: model.Process, by_pid: Mapping[int, model.Process], main: model.Process | None) -> JSON:

@@ -32,7 +32,7 @@ def test_debug_adds_an_ephemeral_container(cli: Cli, machine: Machine) -> None:
     assert container["targetContainerName"] == "main"
     assert container["command"] == ["sleep", "1"]
     assert container["securityContext"] == {"capabilities": {"add": ["SYS_PTRACE"]}}
-    assert container["env"] == [{"name": "A", "value": "b"}]
+    assert container["env"] == [{"name": "A", "value": "b"}, {"name": "TARGET_ROOT", "value": "/proc/1/root"}]
 
 
 def test_debug_in_a_copy_shares_processes(cli: Cli, machine: Machine) -> None:
