@@ -91,10 +91,25 @@ def unmount_below(folder: Path) -> None:
         unmount(Path(target))
 
 
-def tmpfs(target: Path, *, size_bytes: int, mode: int = 0o1777) -> None:
-    """Mount an empty tmpfs."""
-    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount("shm", str(target), "tmpfs", flags, f"mode={mode:o},size={size_bytes}")
+_QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+
+
+def tmpfs(target: Path, *, size_bytes: int, mode: int = 0o1777, group: int = 0, flags: int = _QUIET, swap: bool = True) -> None:
+    """Mount an empty tmpfs; 0 bytes = without limit. ``swap`` False: never written to a disk, where the kernel knows how (6.4)."""
+    options = f"mode={mode:o},gid={group},size={size_bytes}"
+    if not swap:
+        try:
+            syscalls.mount("tmpfs", str(target), "tmpfs", flags, f"{options},noswap")
+            return
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    syscalls.mount("tmpfs", str(target), "tmpfs", flags, options)
+
+
+def hugetlbfs(target: Path, *, page_bytes: int, mode: int, group: int = 0) -> None:
+    """Mount an empty file system of huge pages."""
+    syscalls.mount("nodev", str(target), "hugetlbfs", 0, f"pagesize={page_bytes},mode={mode:o},gid={group}")
 
 
 def overlay(target: Path, *, layers: Sequence[Path], upper: Path, work: Path) -> None:

@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from podspace.linux import syscalls
+
 _BATCH = 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IS_FOLDER = frozenset({errno.EISDIR, errno.EPERM})  # what unlink(2) says of one; POSIX has EPERM
@@ -58,7 +60,7 @@ def _remove_entry(top: int, name: str, mark: str, numbers: Iterator[int]) -> Non
     if _unlinked(top, name):
         return
     with contextlib.suppress(FileNotFoundError):  # somebody else, who removes it too, was quicker
-        folder = os.open(name, _FOLDER, dir_fd=top)
+        folder = syscalls.openat2(top, name, _FOLDER, resolve=syscalls.RESOLVE_NO_XDEV)  # what is mounted there is not ours to delete
         try:
             for inner in _entries(folder):
                 if not _unlinked(folder, inner):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from podspace.image import reference
 from podspace.image.model import Image
@@ -122,7 +123,7 @@ def security(pod: Pod, container: Container) -> model.Security:
     return model.Security(
         uid=uid,
         gid=gid,
-        supplemental_groups=tuple(of_pod.get("supplementalGroups") or ()),
+        supplemental_groups=_groups(of_pod),
         supplemental_groups_policy=of_pod.get("supplementalGroupsPolicy") or "Merge",
         privileged=bool(own.get("privileged")),
         capabilities_add=tuple(_bare(name) for name in capabilities.get("add") or ()),
@@ -132,6 +133,12 @@ def security(pod: Pod, container: Container) -> model.Security:
         seccomp=_seccomp(own.get("seccompProfile") or of_pod.get("seccompProfile")),
         run_as_non_root=bool(_either(own, of_pod, "runAsNonRoot")),
     )
+
+
+def _groups(of_pod: Mapping[str, Any]) -> tuple[int, ...]:
+    """The volumes' group first, then those the Pod names."""
+    group = of_pod.get("fsGroup")
+    return (*(() if group is None else (group,)), *(of_pod.get("supplementalGroups") or ()))
 
 
 def _either(own: Mapping[str, object], of_pod: Mapping[str, object], field: str) -> int | None:
@@ -152,13 +159,19 @@ def _seccomp(profile: JSON | None) -> model.SeccompProfile:
     return model.SeccompProfile(kind=profile["type"])
 
 
-def mounts_of(pod: Pod, container: Container, volumes: Mapping[str, Path], files: Mapping[str, Path]) -> tuple[model.Mount, ...]:
+def mounts_of(
+    pod: Pod, container: Container, volumes: Mapping[str, Path], parts: Mapping[int, Path], files: Mapping[str, Path]
+) -> tuple[model.Mount, ...]:
     """The container's volume mounts, then the files podspace puts in (``files``: destination -> host path).
 
+    ``parts``: index of a mount -> what it shows instead of the whole volume (``subpaths``).
     What podspace itself writes into is read-only to containers, as a kubelet has it: a symlink put there would lead the server astray.
     """
-    written = {volume["name"] for volume in pod.spec.get("volumes") or () if _WRITTEN_BY_US & volume.keys()}
-    own = [_mount(item, volumes, readonly=item["name"] in written) for item in container.raw.get("volumeMounts") or ()]
+    written = {volume["name"] for volume in pod.spec.get("volumes") or () if _is_readonly(volume)}
+    own = [
+        _mount(item, parts.get(index, volumes[item["name"]]), readonly=item["name"] in written)
+        for index, item in enumerate(container.raw.get("volumeMounts") or ())
+    ]
     taken = {mount.destination.rstrip("/") for mount in own}
     own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
     return tuple(own)
@@ -167,11 +180,15 @@ def mounts_of(pod: Pod, container: Container, volumes: Mapping[str, Path], files
 _WRITTEN_BY_US = frozenset({"configMap", "secret", "downwardAPI", "projected"})
 
 
-def _mount(item: JSON, volumes: Mapping[str, Path], *, readonly: bool) -> model.Mount:
+def _is_readonly(volume: JSON) -> bool:
+    return bool(_WRITTEN_BY_US & volume.keys()) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+
+
+def _mount(item: JSON, source: Path, *, readonly: bool) -> model.Mount:
     propagation = {"HostToContainer": "rslave", "Bidirectional": "rshared"}.get(item.get("mountPropagation") or "", "private")
     destination = item["mountPath"]
     return model.Mount(
-        source=volumes[item["name"]],
+        source=source,
         destination=destination if destination.startswith("/") else f"/{destination}",
         readonly=readonly or bool(item.get("readOnly")),
         propagation=propagation,

@@ -8,7 +8,7 @@ Source: kubelet pkg/kubelet/kubelet_pods.go makeEnvironmentVariables; third_part
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from podspace import errors
 from podspace.kube.json import JSON
@@ -39,23 +39,27 @@ def build(
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Replace ``$(NAME)`` by its value; ``$$`` is a literal dollar; an unknown name stays as it stands."""
-    out: list[str] = []
+    return "".join(variables.get(name, f"$({name})") if name else literal for literal, name in _pieces(text))
+
+
+def references(text: str) -> set[str]:
+    """The names ``expand`` would look up."""
+    return {name for _, name in _pieces(text) if name}
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The text cut into (literal, "") and ("", name of a reference)."""
     at = 0
     while (dollar := text.find("$", at)) != -1 and dollar + 1 < len(text):
-        out.append(text[at:dollar])
+        yield text[at:dollar], ""
         following = text[dollar + 1]
-        if following == "$":
-            out.append("$")
-            at = dollar + 2
-        elif following == "(" and (end := text.find(")", dollar)) != -1:
-            name = text[dollar + 2 : end]
-            out.append(variables.get(name, f"$({name})"))
+        if following == "(" and (end := text.find(")", dollar)) > dollar + 2:
+            yield "", text[dollar + 2 : end]
             at = end + 1
         else:
-            out.append("$" + following)
+            yield "$" if following == "$" else "$" + following, ""
             at = dollar + 2
-    out.append(text[at:])
-    return "".join(out)
+    yield text[at:], ""
 
 
 def data_of(resource: str, obj: JSON) -> dict[str, bytes]:

@@ -12,54 +12,81 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 DATA = "..data"
+Mode = Callable[[int, bool], int]  # (mode, whether of a folder) -> the mode it gets
 
 
 class File(NamedTuple):
+    """``owner`` None: the server's own user, root."""
+
     content: bytes
     mode: int
+    owner: int | None = None
 
 
-def write(folder: Path, files: Mapping[str, File]) -> bool:
-    """Make ``folder`` show exactly ``files`` (relative path -> content); return whether anything changed."""
+def as_given(mode: int, folder: bool) -> int:
+    """No mode is changed."""
+    return mode
+
+
+def write(folder: Path, files: Mapping[str, File], *, group: int | None = None, mode: Mode = as_given) -> bool:
+    """Make ``folder`` show exactly ``files`` (relative path -> content); return whether anything changed.
+
+    ``group``: whose everything becomes; None = root's. A crash at any point leaves the old files or the new ones, and later calls tidy up.
+    """
+    wanted = {name: file._replace(mode=mode(file.mode, False)) for name, file in files.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    os.chmod(folder, 0o777)
+    _own(folder, mode(0o777, True), None, group)
     current = folder / DATA
-    if current.is_symlink() and _same(current, files):
+    if current.is_symlink() and _same(current, wanted):
         return False
-    fresh = _write_generation(folder, files)
-    previous = os.readlink(current) if current.is_symlink() else None
+    fresh = _write_generation(folder, wanted, group, mode(0o755, True))
     temporary = folder / "..data_tmp"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(fresh.name)
     temporary.rename(current)
-    _link_names(folder, files)
-    if previous:
-        shutil.rmtree(folder / previous, ignore_errors=True)
+    _link_names(folder, wanted)
+    for stale in folder.glob("..2*"):  # the previous one, and what a crash left half written
+        if stale.name != fresh.name:
+            shutil.rmtree(stale, ignore_errors=True)
     return True
 
 
-def _write_generation(folder: Path, files: Mapping[str, File]) -> Path:
+def _write_generation(folder: Path, files: Mapping[str, File], group: int | None, folder_mode: int) -> Path:
     stamp = time.strftime("..%Y_%m_%d_%H_%M_%S.", time.gmtime())
     fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=folder))
-    os.chmod(fresh, 0o755)
+    _own(fresh, folder_mode, None, group)
     for name, file in files.items():
         path = fresh / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for missing in reversed([parent for parent in path.parents if fresh in parent.parents and not parent.exists()]):
+            missing.mkdir()
+            _own(missing, folder_mode, None, group)
         path.write_bytes(file.content)
-        os.chmod(path, file.mode)
+        _own(path, file.mode, file.owner, group)
     return fresh
+
+
+def _own(path: Path, mode: int, owner: int | None, group: int | None) -> None:
+    if owner is not None or group is not None:
+        os.chown(path, -1 if owner is None else owner, -1 if group is None else group)  # first: it takes setgid away
+    os.chmod(path, mode)
 
 
 def _same(current: Path, files: Mapping[str, File]) -> bool:
     found = {str(path.relative_to(current)): path for path in current.rglob("*") if path.is_file()}
     if found.keys() != files.keys():
         return False
-    return all(path.read_bytes() == files[name].content and path.stat().st_mode & 0o777 == files[name].mode for name, path in found.items())
+    return all(_is(path, files[name]) for name, path in found.items())
+
+
+def _is(path: Path, file: File) -> bool:
+    status = path.stat()
+    owned = file.owner is None or status.st_uid == file.owner
+    return owned and status.st_mode & 0o777 == file.mode and path.read_bytes() == file.content
 
 
 def _link_names(folder: Path, files: Mapping[str, File]) -> None:

@@ -67,3 +67,24 @@ def oom_score_adj(spec: JSON, request_bytes: int, capacity_bytes: int) -> int:
             return BEST_EFFORT_OOM_SCORE_ADJ
     adjust = 1000 - (1000 * request_bytes) // max(capacity_bytes, 1)
     return max(1000 + GUARANTEED_OOM_SCORE_ADJ, min(adjust, BEST_EFFORT_OOM_SCORE_ADJ - 1))
+
+
+def pod_memory_limit_bytes(spec: JSON) -> int:
+    """What all of a Pod may use: the Pod's own limit, else that of its containers together; 0 if one of them has none."""
+    own = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
+    if own is not None:
+        return bytes_of(own)
+    amounts = [bytes_of(_limits(container).get("memory")) for container in spec["containers"]]
+    inits = [bytes_of(_limits(container).get("memory")) for container in spec.get("initContainers") or ()]
+    return 0 if 0 in (*amounts, *inits) else max(sum(amounts), *inits, 0)
+
+
+def huge_page_sizes(spec: JSON) -> set[int]:
+    """The page sizes, in bytes, that the Pod or any of its containers asks for."""
+    holders = [spec, *spec["containers"], *(spec.get("initContainers") or ())]
+    names = {name for holder in holders for name in ((holder.get("resources") or {}).get("requests") or {})}
+    return {bytes_of(name.removeprefix("hugepages-")) for name in names if name.startswith("hugepages-")}
+
+
+def _limits(container: JSON) -> JSON:
+    return (container.get("resources") or {}).get("limits") or {}

@@ -23,6 +23,7 @@ from podspace.node import (
     messages,
     pod_state,
     podstatus_writer,
+    subpaths,
     support,
     volumes,
 )
@@ -76,7 +77,9 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     if not pod.spec.get("volumes"):
         return True
     ips = _ips(context, pod, pod_state.observe(context.engine, pod))
-    wanted = volumes.VolumeContext(pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips)
+    wanted = volumes.VolumeContext(
+        pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips, token=context.tokens.token
+    )
     try:
         state.volumes = await asyncio.to_thread(volumes.prepare, pod, wanted)
     except (ConfigError, OSError) as error:
@@ -126,7 +129,7 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
     before = pod_state.newest_instance(context.engine, pod, container.name)
     _advance_back_off(context, pod, state, container, observed.containers.get(container.name))
     try:
-        config = _configure(context, pod, state, container, observed, before, verdict.image)
+        config = await _configure(context, pod, state, container, observed, before, verdict.image)
         created = await context.engine.create_container(observed.sandbox.id, config)
     except ConfigError as error:
         return _failed(context, pod, state, container, "CreateContainerConfigError", str(error))
@@ -172,7 +175,7 @@ def _failed(context: NodeContext, pod: Pod, state: PodState, container: Containe
     return state.retry_at[container.name]
 
 
-def _configure(
+async def _configure(
     context: NodeContext,
     pod: Pod,
     state: PodState,
@@ -189,6 +192,8 @@ def _configure(
     if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
         raise ConfigError(support.in_words(fields))
     env = environment.build(pod, container, lookup=context.lookup, node=context.facts, pod_ips=ips)
+    parts = subpaths.wanted(container, dict(env))
+    bound = await asyncio.to_thread(subpaths.bind, paths.pods / pod.uid, container, state.volumes, parts) if parts else {}
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):
         raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
@@ -198,7 +203,7 @@ def _configure(
         attempt=attempt,
         image=image,
         env=env,
-        mounts=configs.mounts_of(pod, container, state.volumes, _files(paths.pods, paths.log, pod, container, attempt, ips)),
+        mounts=configs.mounts_of(pod, container, state.volumes, bound, _files(paths.pods, paths.log, pod, container, attempt, ips)),
         memory_capacity_bytes=context.facts.memory_bytes,
         target=target.id if target is not None else None,
     )
