@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from podspace import certificates, errors
+from podspace import certificates, errors, tokens
 from podspace.aio import process
 from podspace.api.server import ApiServer
 from podspace.image.service import Images
@@ -157,6 +157,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         facts=facts,
         crashes=Backoff(),
         pulls=Backoff(),
+        signer=tokens.Signer(settings.paths.certificates),
     )
     agent = NodeAgent(context)
     node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name)

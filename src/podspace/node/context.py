@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from podspace import tokens
 from podspace.image.service import Images
 from podspace.kube.json import JSON
 from podspace.node.backoff import Backoff
@@ -26,6 +27,7 @@ class NodeContext:
     facts: NodeFacts
     crashes: Backoff
     pulls: Backoff
+    signer: tokens.Signer
 
     def lookup(self, resource: str, namespace: str, name: str) -> JSON | None:
         return self.store.get(resource, namespace, name)

@@ -17,6 +17,7 @@ from podspace.node.backoff import MAX_SECONDS
 from podspace.node.context import NodeContext
 from podspace.node.decide import NANOS, Observed, restarts
 from podspace.node.pod import Container, Pod, PodUid
+from podspace.node.pod_tokens import PodTokens
 from podspace.node.status import Problem
 from podspace.runtime.engine import Engine
 from podspace.runtime.model import ContainerId, ContainerState, ContainerStatus, SandboxStatus
@@ -35,6 +36,7 @@ class PodState:
     deletion: asyncio.Event = field(default_factory=asyncio.Event)
     volumes: dict[str, Path] = field(default_factory=dict)  # name -> host path
     volumes_stale: bool = True  # what the volumes show may have changed
+    tokens: PodTokens = field(default_factory=PodTokens)  # those in the volumes
     replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, for another image
 
     def due(self, context: NodeContext, container: Container, exited_at: float | None) -> float:

@@ -62,13 +62,14 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
 async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller) -> float | None:
     """Start what the plan names; return when to look again, None if only an event can change anything."""
     _note_back_offs(context, pod, state, plan)
+    if state.tokens.is_due(time.monotonic()):
+        state.volumes_stale = True
     if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes:
         return time.monotonic() + CONFIG_RETRY_SECONDS
     results = await together.every(_start(context, pod, state, container, puller) for container in plan.start)
-    again = [at for at in results if at is not None]
-    if plan.wake_at is not None:
-        again.append(plan.wake_at)
-    return min(again, default=None)
+    soonest = time.monotonic() + CONFIG_RETRY_SECONDS  # it may just have failed
+    renew_at = None if state.tokens.due is None else max(state.tokens.due, soonest)
+    return min((at for at in (*results, plan.wake_at, renew_at) if at is not None), default=None)
 
 
 async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> bool:
@@ -78,9 +79,10 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
         return True
     ips = _ips(context, pod, pod_state.observe(context.engine, pod))
     wanted = volumes.VolumeContext(
-        pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips, token=context.tokens.token
+        pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips, token=state.tokens.text
     )
     try:
+        state.tokens.renew(pod, context.signer, context.lookup, now=time.time(), clock=time.monotonic())
         state.volumes = await asyncio.to_thread(volumes.prepare, pod, wanted)
     except (ConfigError, OSError) as error:
         context.recorder.warning(pod.raw, "FailedMount", str(error))

@@ -26,7 +26,7 @@ from podspace.settings import Paths
 async def release(
     context: NodeContext, current: Callable[[], Pod], state: PodState, observed: Observed, *, gone: Callable[[], bool]
 ) -> None:
-    """A Pod that has run its course keeps its dead containers and logs; its sidecars stop, its sandbox goes."""
+    """A Pod that has run its course keeps its dead containers and logs; its sidecars stop, its sandbox and volumes go."""
     if observed.sandbox is not None and observed.sandbox.state is SandboxState.READY:
         stop_by = time.time() + current().grace_seconds
         for wave in _waves(context, current()):
@@ -34,6 +34,7 @@ async def release(
         await context.engine.stop_sandbox(observed.sandbox.id)
     elif observed.sandbox is not None and _waves(context, current()):  # /pause died, and some of its containers have not
         await context.engine.stop_sandbox(observed.sandbox.id)
+    await asyncio.to_thread(volumes.tear_down, context.settings.paths.pods, current().uid)
 
 
 async def terminate(context: NodeContext, current: Callable[[], Pod], state: PodState, *, gone: Callable[[], bool]) -> None:

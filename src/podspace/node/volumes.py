@@ -11,7 +11,7 @@ from pathlib import Path
 
 from podspace.kube.json import JSON
 from podspace.linux import mounts, trees
-from podspace.node import payload, volume_files, volume_folders, volume_ownership
+from podspace.node import payload, subpaths, volume_files, volume_folders, volume_ownership
 from podspace.node.environment import ConfigError
 from podspace.node.pod import Pod, PodUid
 from podspace.node.volume_files import VolumeContext
@@ -23,6 +23,7 @@ _PLUGINS = {
     "downwardAPI": "kubernetes.io~downward-api",
     "projected": "kubernetes.io~projected",
 }
+_FOLDER = "volumes"
 _IN_MEMORY = frozenset({"secret", "downwardAPI", "projected"})
 
 
@@ -45,9 +46,20 @@ def prepare(pod: Pod, context: VolumeContext) -> dict[str, Path]:
     return made
 
 
-def remove(pods: Path, uid: PodUid) -> None:
-    """Unmount and delete all of a Pod's volumes. Idempotent."""
+def tear_down(pods: Path, uid: PodUid) -> None:
+    """Unmount and delete the volumes of a Pod that has run its course; what tells how it ended stays. Idempotent."""
     home = folder(pods, uid)
+    for name in (subpaths.FOLDER, _FOLDER):
+        if (home / name).exists():
+            _remove(home / name)
+
+
+def remove(pods: Path, uid: PodUid) -> None:
+    """Unmount and delete everything of a Pod. Idempotent."""
+    _remove(folder(pods, uid))
+
+
+def _remove(home: Path) -> None:
     mounts.unmount_below(home)  # tmpfs of ours, parts of volumes, and what a container with Bidirectional propagation left
     if not mounts.below(home):  # never through a mount: what lies behind it is not ours
         trees.remove_quietly(home)
@@ -59,7 +71,7 @@ def _prepare(pod: Pod, volume: JSON, context: VolumeContext) -> Path:
         return volume_folders.host_path(source)
     group = pod.security.get("fsGroup")
     plugin = next(field for field in _PLUGINS if field in volume)
-    path: Path = folder(context.pods, pod.uid) / "volumes" / _PLUGINS[plugin] / name
+    path: Path = folder(context.pods, pod.uid) / _FOLDER / _PLUGINS[plugin] / name
     if plugin == "emptyDir":
         volume_folders.empty_dir(path, pod, volume["emptyDir"] or {}, node_memory_bytes=context.node.memory_bytes, group=group)
     else:

@@ -19,13 +19,15 @@ from tests.unit.node import builders
         ({"projected": {"sources": []}}, True),
         ({"emptyDir": {}}, False),
         ({"hostPath": {"path": "/srv"}}, False),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, False),
+        ({"persistentVolumeClaim": {"claimName": "c", "readOnly": True}}, True),
     ],
 )
 def test_a_container_cannot_write_where_the_server_writes(source: dict[str, object], readonly: bool) -> None:
     mounts = [{"name": "v", "mountPath": "/v", "readOnly": False}]
     spec = {"containers": [{"name": "a", "image": "busybox", "volumeMounts": mounts}], "volumes": [{"name": "v"} | source]}
     pod = builders.pod(spec)
-    (mount,) = configs.mounts_of(pod, pod.containers[0], {"v": Path("/host/v")}, {})
+    (mount,) = configs.mounts_of(pod, pod.containers[0], {"v": Path("/host/v")}, {}, {})
     assert mount.readonly is readonly
 
 

@@ -72,7 +72,10 @@ TYPES: Types = {
         "recursiveReadOnly": refused(
             "mounts below a mount are not made read-only yet", when=lambda value, _: value not in (None, "Disabled"), example="Enabled"
         ),
-        "subPath": refused("parts of a volume are not mounted yet"),
-        "subPathExpr": refused("parts of a volume are not mounted yet"),
+        "subPath": honoured(
+            "conformance/pods/test_volumes.py::test_a_part_of_a_volume_is_mounted",
+            "conformance/pods/test_volumes.py::test_a_symlink_in_a_volume_leads_nowhere_outside_of_it",
+        ),
+        "subPathExpr": honoured("conformance/pods/test_volumes.py::test_a_part_of_a_volume_is_mounted"),
     },
 }

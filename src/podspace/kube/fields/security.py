@@ -20,8 +20,8 @@ TYPES: Types = {
     },
     "PodSecurityContext": {
         "appArmorProfile": _APPARMOR,
-        "fsGroup": refused("volumes are not given to a group yet"),
-        "fsGroupChangePolicy": refused("volumes are not given to a group yet"),
+        "fsGroup": honoured("conformance/pods/test_volumes.py::test_volumes_are_given_to_a_group"),
+        "fsGroupChangePolicy": honoured("unit/node/test_volume_ownership.py::test_what_is_given_already_can_be_left_alone"),
         "runAsGroup": honoured(_USERS),
         "runAsNonRoot": honoured(_NON_ROOT),
         "runAsUser": honoured(_USERS),

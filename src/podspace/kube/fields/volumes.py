@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from podspace.kube.fields.verdict import Types, honoured, refused
-from podspace.kube.json import JSON
 
 _LIVE = "conformance/pods/test_environment.py::test_volumes_follow_their_objects"
 _MADE = "conformance/pods/test_environment.py::test_volumes_made_of_objects"
 _MEMORY = "conformance/pods/test_environment.py::test_a_volume_in_memory_is_a_tmpfs_of_its_size"
-_PATHS = "conformance/pods/test_environment.py::test_paths_of_the_host"
+_PATHS = "conformance/pods/test_volumes.py::test_a_path_of_the_host_is_what_its_type_says"
+_TOKEN = "conformance/pods/test_volumes.py::test_a_token_is_signed_for_its_pod_and_kept_in_memory"
+_HUGE = "unit/node/test_volume_folders.py::test_huge_pages_are_of_the_size_the_pod_asks_for"
 
 
 def _cluster(kind: str) -> Any:
     return refused(f"{kind} volumes need a cluster's storage")
-
-
-def _huge(medium: Any, spec: JSON) -> bool:
-    return str(medium).startswith("HugePages")
 
 
 TYPES: Types = {
@@ -47,7 +44,7 @@ TYPES: Types = {
         "items": honoured(_MADE),
     },
     "EmptyDirVolumeSource": {
-        "medium": honoured(_MEMORY, but=refused("huge pages are not mounted yet", when=_huge, example="HugePages-2Mi")),
+        "medium": honoured(_MEMORY, _HUGE),
         "sizeLimit": honoured(_MEMORY),
     },
     "HostPathVolumeSource": {
@@ -76,6 +73,11 @@ TYPES: Types = {
         "items": honoured("conformance/pods/test_environment.py::test_a_volume_that_cannot_be_made_is_told"),
         "optional": honoured(_LIVE),
         "secretName": honoured(_MADE),
+    },
+    "ServiceAccountTokenProjection": {
+        "audience": honoured(_TOKEN),
+        "expirationSeconds": honoured(_TOKEN, "unit/node/test_pod_tokens.py::test_a_token_is_renewed_when_a_fifth_of_its_life_is_left"),
+        "path": honoured(_TOKEN),
     },
     "Volume": {
         "awsElasticBlockStore": _cluster("AWS"),
@@ -116,6 +118,6 @@ TYPES: Types = {
         "downwardAPI": honoured(_MADE),
         "podCertificate": refused("nobody signs certificates for Pods here"),
         "secret": honoured(_MADE),
-        "serviceAccountToken": refused("tokens are not signed yet"),
+        "serviceAccountToken": honoured(_TOKEN),
     },
 }

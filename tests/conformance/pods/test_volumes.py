@@ -1,0 +1,209 @@
+"""Volumes of a Pod as a container sees them: parts of them, whose they are, what the host may show, tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.pods.test_environment import mounts, volumes, wait_for_event
+from tests.support import pods
+from tests.support.pods import box, pod
+from tests.support.server import Server
+
+pytestmark = pytest.mark.root
+
+GROUP = 4321
+NAME = {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vols"}, "stringData": {"key": "s3cret"}}
+SHOW = "stat -L -c '%a %u:%g %n'"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("host")
+    (folder / "kept").mkdir()
+    (folder / "kept" / "file").write_text("of the host\n")
+    return folder
+
+
+def part(volume: str, path: str, **fields: object) -> pods.Manifest:
+    return {"name": volume, "mountPath": path, **fields}
+
+
+def test_a_part_of_a_volume_is_mounted(node: Server, host: Path) -> None:
+    shown = [
+        part("e", "/whole"),
+        part("e", "/made", subPath="new/folder"),
+        part("e", "/named", subPathExpr="$(NAME)/x"),
+        part("h", "/file", subPath="kept/file", readOnly=True),
+        part("s", "/key", subPath="key"),
+    ]
+    script = f"{SHOW} /made /named; touch /made/a /named/b; ls /whole /whole/parts/x; cat /file /key; touch /file 2>&1 | sed 's/.*: //'"
+    sources = volumes(e={"emptyDir": {}}, h={"hostPath": {"path": str(host)}}, s={"secret": {"secretName": "vols"}})
+    pods.create(node, SECRET, pod("parts", box(script, env=[NAME], volumeMounts=shown), volumes=sources))
+    lines = pods.output(node, "parts")
+    assert lines[:2] == ["777 0:0 /made", "777 0:0 /named"]
+    assert lines[2:] == ["/whole:", "new", "parts", "", "/whole/parts/x:", "b", "of the host", "s3cretRead-only file system"]
+    assert node.pod("parts")["metadata"]["uid"] not in Path("/proc/self/mountinfo").read_text()
+    assert (host / "kept" / "file").read_text() == "of the host\n"
+
+
+def test_a_symlink_in_a_volume_leads_nowhere_outside_of_it(node: Server, host: Path) -> None:
+    (host / "outside").mkdir()
+    prepare = "ln -s ../../../../../../../.. /v/up; ln -s / /v/root; ln -s /none/x /v/dangling; mkdir /v/in; ln -s in /v/inner"
+    make = box(prepare, "make", volumeMounts=mounts(v="/v"))
+    hostile = [
+        pod(
+            f"hostile-{name}",
+            box("true", volumeMounts=[part("v", "/x", subPath=path)]),
+            initContainers=[make],
+            volumes=volumes(v={"emptyDir": {}}),
+        )
+        for name, path in (("up", "up/etc"), ("root", "root"), ("dangling", "dangling"))
+    ]
+    inner = pod(
+        "inner",
+        box("touch /x/y && ls /v/in", volumeMounts=[part("v", "/x", subPath="inner"), part("v", "/v")]),
+        initContainers=[make],
+        volumes=volumes(v={"emptyDir": {}}),
+    )
+    pods.create(node, inner, *hostile)
+    assert pods.output(node, "inner") == ["y"]
+    for name in ("up", "root", "dangling"):
+        node.wait_for(f"hostile-{name}", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
+        message = pods.container_status(node, f"hostile-{name}")["state"]["waiting"]["message"]
+        assert message in (
+            'failed to prepare subPath for volumeMount "v" of container "c"',
+            'failed to create subPath directory for volumeMount "v" of container "c"',
+        )
+    node.kubectl("delete", "pods", "inner", *(f"hostile-{name}" for name in ("up", "root", "dangling")))
+
+
+def test_a_variable_that_a_part_is_named_by_must_be_there(node: Server) -> None:
+    expressed = [part("v", "/x", subPathExpr="$(NOBODY)")]
+    pods.create(node, pod("no-part", box("true", volumeMounts=expressed), volumes=volumes(v={"emptyDir": {}})))
+    node.wait_for("no-part", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
+    assert pods.container_status(node, "no-part")["state"]["waiting"]["message"] == "missing value for NOBODY"
+    node.kubectl("delete", "pod", "no-part")
+
+
+def test_volumes_are_given_to_a_group(node: Server, host: Path) -> None:
+    sources = volumes(
+        e={"emptyDir": {}},
+        m={"emptyDir": {"medium": "Memory"}},
+        s={"secret": {"secretName": "vols", "defaultMode": 0o400}},
+        h={"hostPath": {"path": str(host)}},
+    )
+    script = f"id -G; touch /e/made /m/made; cat /s/key; echo; {SHOW} /e /m /s/key /e/made /m/made; {SHOW} /h | cut -d: -f2"
+    who = {"runAsUser": 1234, "runAsGroup": 1234, "fsGroup": GROUP, "supplementalGroups": [77]}
+    pods.create(
+        node, SECRET, pod("group", box(script, volumeMounts=mounts(e="/e", m="/m", s="/s", h="/h")), volumes=sources, securityContext=who)
+    )
+    assert pods.output(node, "group") == [
+        "1234 77 4321", "s3cret", "2777 0:4321 /e", "3777 0:4321 /m", "440 0:4321 /s/key", "644 1234:4321 /e/made", "644 1234:4321 /m/made",
+        f"{os.stat(host).st_gid} /h",
+    ]  # fmt: skip
+
+
+def test_a_path_of_the_host_is_what_its_type_says(node: Server, host: Path) -> None:
+    file = host / "kept" / "file"
+    cases = {
+        "directory": (file, "Directory"),
+        "socket-file": (file, "Socket"),
+        "file": (host, "File"),
+        "block-device": ("/dev/null", "BlockDevice"),
+    }
+    pods.create(
+        node,
+        *(
+            pod(
+                f"not-a-{name}",
+                box("true", volumeMounts=mounts(v="/v")),
+                volumes=volumes(v={"hostPath": {"path": str(path), "type": kind}}),
+            )
+            for name, (path, kind) in cases.items()
+        ),
+        pod("null", box("echo gone > /v; cat /v", volumeMounts=mounts(v="/v")), volumes=volumes(v=CHARACTER)),
+    )
+    assert pods.output(node, "null") == []
+    for name, (path, _) in cases.items():
+        wait_for_event(node, f"not-a-{name}", "FailedMount")
+        words = f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {path} is not a {name.replace("-", " ")}'
+        assert ("FailedMount", words) in pods.told(node, f"not-a-{name}")
+    node.kubectl("delete", "pods", *(f"not-a-{name}" for name in cases))
+
+
+CHARACTER = {"hostPath": {"path": "/dev/null", "type": "CharDevice"}}
+
+
+def test_secrets_lie_in_memory_and_may_be_executed(node: Server) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "script"}, "stringData": {"run": "#!/bin/sh\necho ran\n"}}
+    script = '/s/run; awk \'$2 == "/s" || $2 == "/d" || $2 == "/p" || $2 == "/c" {print $2, $3 == "tmpfs"}\' /proc/mounts | sort'
+    sources = volumes(
+        s={"secret": {"secretName": "script", "defaultMode": 0o755}},
+        d={"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        p={"projected": {"sources": [{"secret": {"name": "script"}}]}},
+        c={"configMap": {"name": "kube-root-ca.crt"}},
+    )
+    pods.create(node, secret, pod("in-memory", box(script, volumeMounts=mounts(s="/s", d="/d", p="/p", c="/c")), volumes=sources))
+    assert pods.output(node, "in-memory") == ["ran", "/c 0", "/d 1", "/p 1", "/s 1"]
+
+
+def claims_of(token: str) -> dict[str, object]:
+    payload = token.split(".")[1]
+    found: dict[str, object] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return found
+
+
+def test_a_token_is_signed_for_its_pod_and_kept_in_memory(node: Server) -> None:
+    source = {"serviceAccountToken": {"path": "dir/token", "audience": "vault", "expirationSeconds": 7200}}
+    who = {"runAsUser": 1234}
+    script = f"cat /t/dir/token; echo; {SHOW} /t/dir/token; grep ' /t ' /proc/mounts | cut -d' ' -f3"
+    manifest = pod(
+        "token",
+        box(script, volumeMounts=mounts(t="/t")),
+        volumes=volumes(t={"projected": {"sources": [source]}}),
+        securityContext=who,
+        serviceAccountName="default",
+    )
+    pods.create(node, manifest)
+    token, status, filesystem = pods.output(node, "token")
+    assert status == "600 1234:0 /t/dir/token"
+    assert filesystem == "tmpfs"
+    claims = claims_of(token)
+    assert (claims["aud"], claims["sub"]) == (["vault"], "system:serviceaccount:default:default")
+    private = claims["kubernetes.io"]
+    assert isinstance(private, dict)
+    assert private["pod"] == {"name": "token", "uid": node.pod("token")["metadata"]["uid"]}
+    assert isinstance(claims["exp"], int)
+    assert isinstance(claims["iat"], int)
+    assert claims["exp"] - claims["iat"] == 7200
+
+
+def test_a_token_of_nobody_is_told(node: Server) -> None:
+    sources = volumes(t={"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}, {"secret": {"name": "no-such"}}]}})
+    pods.create(node, pod("nobody", box("true", volumeMounts=mounts(t="/t")), volumes=sources, serviceAccountName="nobody"))
+    wait_for_event(node, "nobody", "FailedMount")
+    node.kubectl("delete", "pod", "nobody")
+
+
+def test_parts_of_volumes_outlive_the_server_and_go_with_their_pod(own_server: Server) -> None:
+    shown = [part("v", "/x", subPath="sub"), part("v", "/v")]
+    sources = volumes(v={"emptyDir": {}}, m={"emptyDir": {"medium": "Memory"}})
+    box_ = box("sleep 1; [ -e /x/again ] && exec sleep 7201; touch /x/again", volumeMounts=[*shown, part("m", "/m")])
+    pods.create(own_server, pod("kept", box_, volumes=sources, restartPolicy="Always"))
+    own_server.wait_ready("kept")
+    own_server.kill()
+    own_server.start()
+    own_server.wait_for("kept", "{.status.containerStatuses[0].restartCount}=1")
+    own_server.wait_for("kept", "{.status.containerStatuses[0].ready}=true")
+    assert own_server.exec("kept", "c", "ls", "/x") == "again\n"
+    own_server.kill()
+    own_server.start()
+    own_server.kubectl("delete", "pod", "kept")
+    assert str(own_server.root / "lib" / "pods") not in Path("/proc/self/mountinfo").read_text()
+    assert list(own_server.paths.pods.iterdir()) == []
