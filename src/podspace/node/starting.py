@@ -25,6 +25,7 @@ from podspace.node import (
     podstatus_writer,
     subpaths,
     support,
+    volume_files,
     volumes,
 )
 from podspace.node.context import NodeContext
@@ -78,7 +79,7 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     if not pod.spec.get("volumes"):
         return True
     ips = _ips(context, pod, pod_state.observe(context.engine, pod))
-    wanted = volumes.VolumeContext(
+    wanted = volume_files.VolumeContext(
         pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips, token=state.tokens.text
     )
     try:
