@@ -12,26 +12,44 @@ import pytest
 from podspace.linux import cgroups, mounts, mountview, procfs, syscalls
 from podspace.runtime import model, recover
 from tests.integration.runtime import rig
+from tests.support.mountview import in_child
 
 pytestmark = pytest.mark.root
 
 
-def _in_v2(targets: list[str]) -> list[str]:
-    return [target for target in targets if target.startswith(str(cgroups.UNIFIED))]
+_HYBRID = pytest.mark.skipif(
+    cgroups.mode(mounts.table()) is not cgroups.Mode.HYBRID, reason="needs a machine with v2 cgroups beside v1 ones"
+)
 
 
+@_HYBRID
 def test_what_is_started_in_a_view_does_not_see_v2_cgroups_and_nothing_else_changes() -> None:
-    if cgroups.mode(mounts.table()) is not cgroups.Mode.HYBRID:
-        pytest.skip("needs a machine with v2 cgroups beside v1 ones")
     before, folder = mounts.table(), os.getcwd()
-
     with mountview.entered():
         seen = subprocess.run(["cat", "/proc/self/mountinfo"], check=True, capture_output=True, text=True).stdout
-        inside = [entry.target for entry in mounts.table()]
-
-    assert inside == [entry.target for entry in mounts.parse_mountinfo(seen)]
-    assert [entry.target for entry in before if entry.target not in inside] == _in_v2([entry.target for entry in before])
+        inside = mounts.table()
+    assert inside == mounts.parse_mountinfo(seen)
+    assert sorted(entry.target for entry in inside) == sorted([*(entry.target for entry in before), str(cgroups.UNIFIED)])
+    assert inside[-1].fstype == "tmpfs"
     assert (mounts.table(), os.getcwd()) == (before, folder)
+
+
+@_HYBRID
+def test_nothing_is_written_into_the_folder_below_the_hidden_mount(root: Path) -> None:
+    async def scene(here: rig.Rig) -> None:
+        sandbox = await here.engine.run_sandbox(here.sandbox_config())
+        await here.run(sandbox, "sleep", "1000")
+        marker = Path(here.settings.cgroup_root).name
+
+        def look() -> None:
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
+            syscalls.umount2(str(cgroups.UNIFIED), syscalls.MNT_DETACH)
+            assert not (cgroups.UNIFIED / marker).exists()
+
+        assert in_child(look) == ""
+
+    rig.play(root, scene)
 
 
 def test_other_threads_stay_where_they_are() -> None:
