@@ -12,7 +12,6 @@ from podspace import errors
 from podspace.linux import mounts
 from podspace.runtime import model
 from tests.integration.runtime import rig
-from tests.support.mountview import isolated
 
 pytestmark = pytest.mark.root
 
@@ -33,7 +32,6 @@ def _two_layers(root: Path) -> rig.Image:
     return rig.Image(id="model", layers=(lower, upper))
 
 
-@isolated
 def test_an_images_content_is_there_read_only_and_may_be_run(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         here.images.known["model"] = _two_layers(root)
@@ -69,7 +67,6 @@ def test_an_images_content_is_there_read_only_and_may_be_run(root: Path) -> None
     rig.play(root, scene)
 
 
-@isolated
 def test_a_sub_path_leads_nowhere_but_to_a_folder_of_the_image(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         here.images.known["model"] = _two_layers(root)
@@ -83,7 +80,6 @@ def test_a_sub_path_leads_nowhere_but_to_a_folder_of_the_image(root: Path) -> No
     rig.play(root, scene)
 
 
-@isolated
 def test_an_image_without_layers_is_an_empty_folder(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         here.images.known["none"] = rig.Image(id="none", layers=())
