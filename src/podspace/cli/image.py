@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 USAGE = """
 Manage the images of this machine.
 
-  podspace image load FILE|FOLDER...   docker-archive or oci-archive tarball, or OCI layout
+  podspace image load FILE|FOLDER...   docker-archive or oci-archive tarball, or OCI layout; - reads the tarball from a pipe
   podspace image pull NAME...          from its registry
   podspace image ls [-o json|yaml]
   podspace image rm NAME|ID...         refused while containers stand on it
@@ -73,7 +73,7 @@ def run(argv: Sequence[str]) -> int:
 def load(options: flags.Options, images: service.Images, names: list[str]) -> int:
     for name in names:
         with _progress(options) as progress:
-            loaded = asyncio.run(images.load(Path(name), progress=progress))
+            loaded = asyncio.run(images.load(Path("/dev/stdin" if name == "-" else name), progress=progress))
         for image in loaded:
             for said in [image.id] if options.on("quiet") else [f"Loaded image: {name}" for name in _names(image)]:
                 print(said)

@@ -20,6 +20,7 @@ from podspace.cri.owned import Owned
 from podspace.image import auth
 from podspace.image.model import Image
 from podspace.image.service import Images
+from podspace.oci import users
 from podspace.runtime import disk_usage
 from podspace.settings import Settings
 
@@ -98,13 +99,14 @@ def filesystem(folder: Path, usage: disk_usage.DiskUsage) -> pb.FilesystemUsage:
 def describe(image: Image) -> pb.Image:
     """The user of its config as a number or a name, without the group."""
     user = image.config.user.partition(":")[0]
+    numeric = users.is_number(user)
     return pb.Image(
         id=image.id,
         repo_tags=image.repo_tags,
         repo_digests=image.repo_digests,
         size=image.size_bytes,
-        uid=pb.Int64Value(value=int(user)) if user.isdigit() else (None if user else pb.Int64Value(value=0)),
-        username="" if user.isdigit() else user,
+        uid=pb.Int64Value(value=int(user or 0)) if numeric or not user else None,
+        username="" if numeric else user,
         spec=pb.ImageSpec(image=image.repo_tags[0] if image.repo_tags else image.id),
     )
 

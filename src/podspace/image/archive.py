@@ -7,6 +7,7 @@ never extracted. Source: OCI image-spec image-layout.md; moby image/spec/v1.2 ("
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import posixpath
 import tarfile
@@ -20,6 +21,8 @@ from podspace import errors
 from podspace.image import compression, manifest, reference
 from podspace.image.manifest import Config, Descriptor, Index, Manifest
 
+_GZIP, _ZSTD, _BZIP2, _XZ = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0"
+_MAGIC_BYTES = 6
 _CONTAINERD_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -271,20 +274,37 @@ def _safe(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _decompressed(raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    """``docker load`` takes gzip too; reading by name needs a file one can seek in."""
-    head = raw.read(4)
-    raw.seek(0)
-    if not (head.startswith(b"\x1f\x8b") or head == b"\x28\xb5\x2f\xfd"):
+def _decompressed(raw: io.BufferedReader) -> Iterator[IO[bytes]]:
+    """``docker load`` takes compressed files and pipes too; reading by name needs a file one can seek in."""
+    head = raw.peek(_MAGIC_BYTES)
+    if raw.seekable() and not head.startswith((_GZIP, _ZSTD, _BZIP2, _XZ)):
         yield raw
         return
     with tempfile.TemporaryFile() as plain:
         sniffer = compression.Sniffer(lambda data: _write(plain, data))
-        while chunk := raw.read(1 << 20):
+        for chunk in _pieces(raw, head):
             sniffer.feed(chunk)
         sniffer.finish()
         plain.seek(0)
         yield plain
+
+
+def _pieces(raw: io.BufferedReader, head: bytes) -> Iterator[bytes]:
+    """What is in the file, without the two compressions that layers never have. Raises: BadRequest."""
+    import bz2
+    import lzma
+
+    with contextlib.ExitStack() as stack:
+        source: IO[bytes] = raw
+        if head.startswith(_XZ):
+            source = stack.enter_context(lzma.open(raw))
+        elif head.startswith(_BZIP2):
+            source = stack.enter_context(bz2.open(raw))
+        try:
+            while chunk := source.read(1 << 20):
+                yield chunk
+        except (lzma.LZMAError, EOFError) as error:
+            raise errors.BadRequest(f"damaged data: {error}") from error
 
 
 def _write(file: IO[bytes], data: bytes) -> None:

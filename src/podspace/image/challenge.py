@@ -16,6 +16,7 @@ from podspace import errors
 from podspace.image.auth import Credential
 
 _PARAMETER = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_TOKEN = re.compile(r"[!-~]+")  # it goes into a header
 _SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9_-]*)(?=\s|$)")
 
 
@@ -63,7 +64,7 @@ def token(body: bytes) -> str:
         document = None
     if isinstance(document, dict):
         for key in ("token", "access_token"):
-            if isinstance(document.get(key), str) and document[key]:
+            if isinstance(document.get(key), str) and _TOKEN.fullmatch(document[key]):
                 return str(document[key])
     raise errors.Unauthorized("the token server's answer holds no token")
 

@@ -219,7 +219,7 @@ def _version(of: Platform) -> int:
     """Variants are levels of one instruction set: an ARMv7 runs v6 code; amd64 without variant is v1."""
     number = of.variant.removeprefix("v")
     default = {"arm": 7, "arm64": 8}.get(of.architecture, 1)
-    return int(number) if number.isascii() and number.isdigit() else default
+    return int(number) if re.fullmatch(r"[0-9]{1,9}", number) else default
 
 
 def _image_config(value: object) -> ImageConfig:

@@ -7,6 +7,10 @@ Source: OCI distribution-spec, "Pull"; RFC 9110 (ranges).
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import socket
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -108,7 +112,7 @@ class Repository:
 
     async def _token(self, wanted: challenge.Challenge) -> str:
         realm = wanted.parameters.get("realm", "")
-        scheme = urlsplit(realm).scheme
+        scheme = _scheme(realm)
         if scheme != "https" and not (scheme == "http" and self.endpoint.insecure):
             raise errors.Unauthorized(f"{self.endpoint.host} wants a token from {realm!r}, which is not safe to ask")
         query = {"service": wanted.parameters.get("service", ""), "scope": wanted.parameters.get("scope", "") or self._scope()}
@@ -157,9 +161,10 @@ class Repository:
 
         try:
             yield
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects) as error:  # not worth another try
+            raise errors.Unavailable(f"{self.endpoint.host}: {_network_words(error)}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            detail = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-            raise Interrupted(f"{self.endpoint.host}: {detail}") from error
+            raise Interrupted(f"{self.endpoint.host}: {_network_words(error)}") from error
 
     def _refusal(self, status: int, body: bytes) -> errors.PodspaceError:
         words = challenge.said(body)
@@ -173,6 +178,45 @@ class Repository:
         if status == 429 or status >= 500:
             return Interrupted(answer)
         return errors.Unavailable(f"unexpected status from GET request: {answer}")
+
+
+def _network_words(error: Exception) -> str:
+    """What went wrong, as another program would put it: aiohttp's own sentences quote objects of Python."""
+    import aiohttp
+
+    match error:
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect to {error.host}:{error.port}: {_cause(error.os_error)}"
+        case aiohttp.TooManyRedirects():
+            return "it redirects without end"
+        case aiohttp.InvalidURL():
+            return f"not an address: {error.url}"
+        case aiohttp.NonHttpUrlClientError():
+            return f"not an address of a registry: {error}"
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off"
+        case TimeoutError():
+            return "no answer in time"
+        case aiohttp.ClientResponseError():
+            return f"a malformed answer: {' '.join(error.message.split())}"
+    return str(error) or type(error).__name__
+
+
+def _scheme(url: str) -> str:
+    """ "" of what is no URL."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
+def _cause(error: OSError) -> str:
+    """The kernel's, the resolver's or the certificate's words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not trusted: {error.verify_message}"
+    if isinstance(error, (ssl.SSLError, socket.gaierror)) or error.errno is None or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)  # its own strerror names the address again
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -195,6 +239,6 @@ def _start(response: aiohttp.ClientResponse) -> int:
         return 0
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     first = rest.partition("-")[0]
-    if unit != "bytes" or not first.isdigit():
+    if unit != "bytes" or not re.fullmatch(r"[0-9]{1,18}", first):
         raise Interrupted(f"{response.url}: 206 without a usable Content-Range")
     return int(first)

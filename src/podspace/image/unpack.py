@@ -39,6 +39,8 @@ class LayerWriter:
     def entry(self, entry: Entry, /) -> None:
         self._current = entry
         with _blame(entry.name):
+            if "\0" in entry.target or any("\0" in name for name in entry.xattrs):
+                raise errors.BadRequest("a link's target or an attribute's name with a zero byte in it")
             self._begin(entry)
 
     def data(self, data: memoryview, /) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from podspace.node.environment import ConfigError
 from podspace.node.pod import Container, Pod
+from podspace.oci import users
 
 
 def check_non_root(pod: Pod, container: Container, image_user: str) -> None:
@@ -20,9 +21,9 @@ def check_non_root(pod: Pod, container: Container, image_user: str) -> None:
             raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
         return
     user = image_user.partition(":")[0]
-    if user in ("", "0"):
+    if not user or (users.is_number(user) and int(user) == 0):
         raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
-    if not user.isdigit():
+    if not users.is_number(user):
         raise ConfigError(f"container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root {where}")
 
 

@@ -6,8 +6,12 @@ Source: OCI image-spec config.md (User); cri-api api.proto LinuxContainerSecurit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+MAX_ID = (1 << 31) - 1  # Docker's and Kubernetes' bound; above it lies (uid_t)-1, which setresuid(2) takes for "stay root"
+_NUMBER = re.compile(r"[0-9]{1,18}")  # no int() of thousands of digits, nor of what Unicode calls digits
 
 
 class UnknownUser(LookupError):
@@ -34,6 +38,11 @@ class User:
     home: str
 
 
+def is_number(text: str) -> bool:
+    """Whether a USER names an id, and not an account of the image."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def _lines(text: str, fields: int) -> Iterator[list[str]]:
     for line in text.splitlines():
         parts = line.strip().split(":")
@@ -44,14 +53,14 @@ def _lines(text: str, fields: int) -> Iterator[list[str]]:
 def accounts(passwd: str) -> Iterator[Account]:
     """Lines that make no sense are skipped, as libc does."""
     for parts in _lines(passwd, 6):
-        if parts[2].isdigit() and parts[3].isdigit():
+        if is_number(parts[2]) and is_number(parts[3]):
             yield Account(name=parts[0], uid=int(parts[2]), gid=int(parts[3]), home=parts[5] or "/")
 
 
 def groups(group: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     """(name, gid, members)."""
     for parts in _lines(group, 4):
-        if parts[2].isdigit():
+        if is_number(parts[2]):
             yield parts[0], int(parts[2]), tuple(name for name in parts[3].split(",") if name)
 
 
@@ -67,7 +76,7 @@ def resolve(
 ) -> User:
     """Return the numbers. ``user``: "" = root, or name|uid[:name|gid]; ``uid`` and ``gid`` win over it.
 
-    Raises: UnknownUser.
+    Raises: UnknownUser, also for an id that nobody can have.
     """
     name, _, group_name = user.partition(":")
     if uid is not None:
@@ -78,14 +87,16 @@ def resolve(
     if merge_image_groups and account.name:
         extra.update((number, None) for _, number, members in groups(group) if account.name in members)
     extra.pop(main, None)
+    if not all(0 <= number <= MAX_ID for number in (account.uid, main, *extra)):
+        raise UnknownUser(f"user {name or account.uid}: uids and gids must be in range 0-{MAX_ID}")
     return User(uid=account.uid, gid=main, groups=tuple(extra), home=account.home)
 
 
 def _account(passwd: str, name: str) -> Account:
     for account in accounts(passwd):
-        if account.name == name or (name.isdigit() and account.uid == int(name)):
+        if account.name == name or (is_number(name) and account.uid == int(name)):
             return account
-    if name.isdigit():
+    if is_number(name):
         return Account(name="", uid=int(name), gid=0, home="/")
     raise UnknownUser(f"unable to find user {name}: no matching entries in passwd file")
 
@@ -94,6 +105,6 @@ def _gid(group: str, name: str) -> int:
     for other, number, _ in groups(group):
         if other == name:
             return number
-    if name.isdigit():
+    if is_number(name):
         return int(name)
     raise UnknownUser(f"unable to find group {name}: no matching entries in group file")

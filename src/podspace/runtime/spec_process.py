@@ -5,6 +5,7 @@ Called by ``spec_container``; exec uses the result as its template. Source: OCI 
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from podspace import errors
 from podspace.oci import capabilities, defaults, users
 from podspace.runtime import machine, model, ports
+
+_SIGNAL = re.compile(r"(?P<number>[0-9]{1,3})|(?:SIG)?(?P<name>[A-Z][A-Z0-9]*)(?:\+(?P<offset>[0-9]{1,2}))?")
 
 
 def arguments(config: model.ContainerConfig, image: ports.ImageConfig) -> list[str]:
@@ -48,14 +51,16 @@ def stop_signal(config: model.ContainerConfig, image: ports.ImageConfig) -> int:
 
 
 def signal_number(name: str) -> int:
-    """``SIGTERM``, ``TERM``, ``15`` and ``SIGRTMIN+3``."""
-    text = name.strip().upper()
-    if text.isdigit():
-        return int(text)
-    text = text if text.startswith("SIG") else f"SIG{text}"
-    base, _, offset = text.partition("+")
-    known = signal.Signals.__members__.get(base)
-    return int(known) + int(offset or 0) if known is not None and (not offset or offset.isdigit()) else int(signal.SIGTERM)
+    """``SIGTERM``, ``TERM``, ``15`` and ``SIGRTMIN+3``.
+
+    SIGTERM for what the kernel would refuse: a Pod must be stoppable, whatever its image says.
+    """
+    found = _SIGNAL.fullmatch(name.strip().upper())
+    if found is None:
+        return int(signal.SIGTERM)
+    base = signal.Signals.__members__.get(f"SIG{found['name']}", 0) if found["name"] else 0
+    number = base + int(found["offset"] or found["number"] or 0)
+    return number if (base or not found["name"]) and 0 < number <= signal.SIGRTMAX else int(signal.SIGTERM)
 
 
 def capability_names(security: model.Security, here: machine.Machine) -> tuple[str, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gzip
 import json
-from collections.abc import Mapping
+import lzma
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +178,25 @@ def test_what_is_no_archive_is_told_so(tmp_path: Path, content: bytes, words: st
     file = tmp_path / "image.tar"
     file.write_bytes(content)
     with pytest.raises(errors.PodspaceError, match=words):
+        load(tmp_path, file)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
+def test_an_archive_may_come_through_a_pipe_and_in_any_compression(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    file = tmp_path / "image.tar"
+    file.write_bytes(compress(docker_archive("app:1")))
+    with subprocess.Popen(["cat", file], stdout=subprocess.PIPE) as cat:
+        assert cat.stdout is not None
+        (image,) = load(tmp_path, Path(f"/dev/fd/{cat.stdout.fileno()}"))
+    check(image)
+    assert load(tmp_path, file) == [image]
+
+
+@pytest.mark.parametrize("compress", [lzma.compress, bz2.compress])
+def test_a_cut_archive_is_told_so(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    file = tmp_path / "image.tar"
+    file.write_bytes(compress(docker_archive("app:1"))[:-20])
+    with pytest.raises(errors.BadRequest, match="damaged data"):
         load(tmp_path, file)
 
 

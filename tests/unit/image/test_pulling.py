@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -169,6 +170,55 @@ def test_a_registry_that_is_not_there_is_told_so(tmp_path: Path) -> None:
             await images.pull("127.0.0.1:1/app")
 
     run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("127.0.0.1:1/app", "cannot connect to 127.0.0.1:1: Connection refused$"),
+        ("127.0.0.1:99999/app", "not an address: "),
+        ("{host}/loop:1", "redirects without end"),
+        ("{host}/lost:1", "not an address: "),
+        ("{host}/file:1", "not an address of a registry: file:"),
+        ("{host}/realm:1", "wants a token from .*not safe to ask"),
+        ("{host}/far:1", "not an address: "),
+        ("{host}/newline:1", "answer holds no token"),
+        ("{host}/cut:1", "the answer broke off"),
+        ("{host}/noise:1", "a malformed answer: "),
+    ],
+)
+def test_a_hostile_registry_gets_a_sentence_and_nothing_else(tmp_path: Path, name: str, words: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            request = await reader.readuntil(b"\r\n\r\n")
+            writer.write(_hostile(request.split()[1].decode(), writer.get_extra_info("sockname")[1]))
+            await writer.drain()
+
+    async def main() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(errors.PodspaceError, match=words):
+                await images_below(tmp_path).pull(name.format(host=f"127.0.0.1:{port}"))
+
+    asyncio.run(main())
+
+
+def _hostile(path: str, port: int) -> bytes:
+    repository = path.split("/")[2] if path.startswith("/v2/") else path.partition("?")[0]
+    head, body = {
+        "": ("200 OK", ""),
+        "loop": (f"307 Again\r\nLocation: {path}", ""),
+        "lost": ("307 Again\r\nLocation: http://[::1", ""),
+        "file": ("307 Again\r\nLocation: file:///etc/passwd", ""),
+        "realm": ('401 No\r\nWWW-Authenticate: Bearer realm="http://[bad"', ""),
+        "far": ('401 No\r\nWWW-Authenticate: Bearer realm="http://127.0.0.1:99999/"', ""),
+        "newline": (f'401 No\r\nWWW-Authenticate: Bearer realm="http://127.0.0.1:{port}/token"', ""),
+        "/token": ("200 OK", '{"token": "a\\nb: c"}'),
+        "cut": ("200 OK", "{"),
+        "noise": ("\xff\x00", ""),
+    }[repository]
+    length = 100 if repository == "cut" else len(body)
+    return f"HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}".encode("latin-1")
 
 
 def test_a_registry_in_trouble_is_asked_again(tmp_path: Path) -> None:

@@ -219,6 +219,8 @@ HOSTILE: dict[str, list[Member]] = {
     "loop": [symlink("a", "b"), symlink("b", "a"), file("a/f", b"evil")],
     "folder swapped under a kept descriptor": [folder("d"), file("d/a"), symlink("d", "{outside}"), file("d/secret", b"evil")],
     "name with nul": [file("x", pax={"path": "a\0b"})],
+    "target with nul": [symlink("l", ""), Member(name="m", kind=tarfile.SYMTYPE, pax={"linkpath": "a\0b"})],
+    "attribute with nul": [file("x", pax={"SCHILY.xattr.user.a\0b": "v"})],
     "name too long": [file("x" * 300)],
     "empty name": [file("", b"evil")],
     "negative owner": [file("f", uid=-1)],

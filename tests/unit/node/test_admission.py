@@ -81,3 +81,10 @@ def test_root_is_refused_where_nobody_may_be_root(security: dict[str, Any], imag
 def test_others_may_run(security: dict[str, Any], image_user: str) -> None:
     made = pod({"securityContext": security})
     identity.check_non_root(made, made.containers[0], image_user)
+
+
+@pytest.mark.parametrize("user", ["00", "0:5", "000:0"])
+def test_there_are_many_ways_to_write_root(user: str) -> None:
+    made = pod({"securityContext": {"runAsNonRoot": True}})
+    with pytest.raises(ConfigError, match="will run as root"):
+        identity.check_non_root(made, made.containers[0], user)

@@ -45,5 +45,24 @@ def test_a_strict_policy_leaves_the_images_groups_out() -> None:
     assert _resolve("web", supplemental=(9,), merge_image_groups=False).groups == (9,)
 
 
+@pytest.mark.parametrize(
+    ("user", "ids"), [("4294967295", {}), ("4294967296", {}), ("1:4294967295", {}), ("", {"uid": 2**32 - 1}), ("", {"supplemental": (-1,)})]
+)
+def test_an_id_that_nobody_can_have_is_refused(user: str, ids: dict[str, Any]) -> None:
+    """setresuid(2) takes (uid_t)-1 for "as it is", and that is root."""
+    with pytest.raises(users.UnknownUser, match="must be in range 0-2147483647"):
+        _resolve(user, **ids)
+
+
+def test_an_account_of_the_image_with_such_an_id_is_refused() -> None:
+    with pytest.raises(users.UnknownUser, match="must be in range"):
+        users.resolve(passwd="odd:x:4294967295:1::/:\n", group="", user="odd")
+
+
+def test_what_unicode_calls_a_digit_is_a_name() -> None:
+    with pytest.raises(users.UnknownUser, match="unable to find user ²"):
+        _resolve("²")
+
+
 def test_an_image_without_files_runs_as_numbers() -> None:
     assert users.resolve(passwd="", group="", user="1:2") == users.User(uid=1, gid=2, groups=(), home="/")

@@ -126,6 +126,12 @@ def test_signals_have_many_spellings(name: str, number: int) -> None:
     assert spec_process.signal_number(name) == number
 
 
+@pytest.mark.parametrize("name", ["0", "65", "9999", "9" * 5000, "²", "-1", "SIGRTMIN+31", "SIG", "", "SIGTERM+²"])
+def test_a_signal_the_kernel_would_refuse_is_sigterm(name: str) -> None:
+    """Otherwise no Pod of such an image could be stopped."""
+    assert spec_process.signal_number(name) == 15
+
+
 def test_the_containers_stop_signal_wins_over_the_images() -> None:
     assert spec_process.stop_signal(_config(), Image()) == 3
     assert spec_process.stop_signal(_config(stop_signal="SIGINT"), Image()) == 2
