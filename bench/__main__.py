@@ -9,11 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import containerd, cri, podman, server
+from bench import containerd, cri, lens, podman, server
 from bench.measure import Times, ratio
 from tools import registry
 
 MEBI = 1 << 20
+PARTS = ("podman", "containerd", "lens")
 PODS = 50
 SANDBOXES = 100
 
@@ -23,14 +24,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=9, help="timed repetitions of each action")
     parser.add_argument("--pods", type=int, default=PODS, help="Pods for the memory figures")
     parser.add_argument("--sandboxes", type=int, default=SANDBOXES, help="sandboxes asked for at once through the CRI")
-    parser.add_argument("--only", choices=("podman", "containerd"), help="one peer alone")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="podspace-bench-"))
     try:
         with registry.running(folder / "registry") as mirror:
-            if arguments.only != "containerd":
+            if arguments.only in (None, "podman"):
                 _beside_podman(folder, mirror, arguments.runs, arguments.pods)
-            if arguments.only != "podman":
+            if arguments.only in (None, "lens"):
+                _lens(folder, mirror, arguments.runs)
+            if arguments.only in (None, "containerd"):
                 _beside_containerd(folder, mirror, arguments.runs, arguments.sandboxes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,6 +53,14 @@ def _beside_podman(folder: Path, mirror: registry.Mirror, runs: int, pods: int) 
         print(ratio(mine["exec cli"], theirs["exec"], 1 / 2))
         print(f"  kubectl apply to both running: {mine['kubectl'].median:.0f} ms (bar 300 ms)")
         _memory(ours, pods)
+    finally:
+        ours.close()
+
+
+def _lens(folder: Path, mirror: registry.Mirror, runs: int) -> None:
+    ours = server.Podspace(folder / "lens", port=_free_port(), registries_conf=mirror.registries_conf)
+    try:
+        lens.run(ours, runs)
     finally:
         ours.close()
 

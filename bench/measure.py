@@ -39,5 +39,8 @@ def repeat(name: str, action: Callable[[], object], *, runs: int, after: Callabl
 def ratio(ours: Times, theirs: Times, bar: float) -> str:
     """One line: how we compare, and what we promised."""
     value = ours.median / theirs.median
-    verdict = "ok" if value <= bar else "MISSED"
-    return f"  {ours.name}  /  {theirs.name}  =  {value:.2f}   (bar {bar:.2f}: {verdict})"
+    return f"  {ours.name}  /  {theirs.name}  =  {value:.2f}   (bar {bar:.2f}: {verdict(value <= bar)})"
+
+
+def verdict(kept: bool) -> str:
+    return "ok" if kept else "MISSED"

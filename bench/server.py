@@ -47,6 +47,10 @@ class Podspace:
             raise SystemExit("bench: the server did not start:\n" + (root.parent / "serve.log").read_text())
         self.environment = os.environ | {"KUBECONFIG": str(root / "etc" / "kubeconfig"), "HOME": str(root)}
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
