@@ -5,6 +5,7 @@ Text of a container goes into JSON as it is (its encoder escapes control charact
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from podspace.kube import times
@@ -51,6 +52,9 @@ def processes(census: model.Census, *, from_host: bool = True) -> JSON:
     return shown
 
 
+_moment = functools.lru_cache(maxsize=1024)(times.rfc3339)
+
+
 def _container(member: model.Member, mains: Mapping[str, model.Process], host: Mapping[str, int]) -> JSON:
     own = mains.get(member.name)
     shown: JSON = {"name": member.name, "hostPid": member.pid}
@@ -88,7 +92,7 @@ def _process(process: model.Process, by_pid: Mapping[int, model.Process], main: 
         "uid": process.credentials.uids[1],
         "gid": process.credentials.gids[1],
         "state": STATES.get(process.state, process.state),
-        "startTime": times.rfc3339(process.started),
+        "startTime": _moment(int(process.started)),
         "startTicks": process.start_ticks,
         "cpuSeconds": round(process.cpu_seconds, 2),
         "residentBytes": process.resident_bytes,

@@ -32,6 +32,14 @@ class ProcDir:
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
+    def owner(self) -> tuple[int, int]:
+        """Effective uid and gid.  Raises: Gone."""
+        try:
+            status = os.stat(self.fd)
+        except _GONE as error:
+            raise Gone(str(self.pid)) from error
+        return status.st_uid, status.st_gid
+
     def read(self, name: str, limit_bytes: int = 1 << 16) -> bytes:
         """Raises: Gone, OSError when the kernel refuses."""
         try:

@@ -1,8 +1,9 @@
 """Every process of a Pod, read from /proc: which container it is in by its cgroup, who it is by its container's own passwd.
 
 Called by ``service`` in a thread: some files of /proc can make a reader wait. Zombies are in no cgroup.procs; they are found as children
-of those that are. Nothing of what a process says of itself decides where it is listed.
-Source: cgroups(7), pid_namespaces(7), proc_pid_task(5) (children).
+of those that are, for which every process must be asked; where processes are shared, /pause's own /proc tells whether any is missing.
+Nothing of what a process says of itself decides where it is listed.
+Source: cgroups(7), pid_namespaces(7), proc_pid_task(5) (children); fs/proc/base.c, task_dump_owner (a process's folder is its euid's).
 """
 
 from __future__ import annotations
@@ -15,34 +16,66 @@ from pathlib import Path
 from podspace.lens import model, procdir, proctext
 from podspace.linux import cgroups, inroot
 from podspace.oci import users
+from podspace.runtime.model import NamespaceMode
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PASSWD_BYTES = 1 << 20
 _DEAD = "ZXx"
+_KEPT_NUMBERS = 8192
+
+Numbers = dict[tuple[int, int], tuple[int, ...]]  # (pid, start in ticks) to its number in each pidns, the host's first: never changes
 
 
-def census(pod: model.PodHandle, here: cgroups.Cgroups, *, threads: bool = False, namespaces: bool = False) -> model.Census:
+def census(
+    pod: model.PodHandle, here: cgroups.Cgroups, *, threads: bool = False, namespaces: bool = False, numbers: Numbers | None = None
+) -> model.Census:
     """Look at all of them once; ``namespaces`` of others than main processes cost as much again.
 
-    Those that come and go meanwhile may be missing; none is shown in another's place.
+    Those that come and go meanwhile may be missing; none is shown in another's place. ``numbers``: kept from one look to the next, it
+    spares the dearest file of each process that was seen before.
     """
+    kept = {} if numbers is None else numbers
+    if len(kept) > _KEPT_NUMBERS:
+        kept.clear()
+    shared = pod.pid_mode is NamespaceMode.POD
+    found = _found(pod, here, threads, namespaces, kept, zombies=not shared)
+    if shared and _numbers_of_all(pod.members[0].pid) - {process.pod_pid for process in found.values()}:
+        found = _found(pod, here, threads, namespaces, kept, zombies=True)
+    ordered = sorted(found.values(), key=lambda process: (process.pod_pid, process.pid))
+    return model.Census(pod=pod, processes=tuple(ordered), host=_namespaces_of_self())
+
+
+def _found(
+    pod: model.PodHandle, here: cgroups.Cgroups, threads: bool, namespaces: bool, numbers: Numbers, *, zombies: bool
+) -> dict[int, model.Process]:
+    """By the host's pid. With ``zombies`` also those that wait for their parents."""
     found: dict[int, model.Process] = {}
     for member in pod.members:
-        look = _Look(member, threads=threads, namespaces=namespaces)
+        look = _Look(member, numbers, threads=threads, namespaces=namespaces, children=zombies)
         for pid in here.processes(member.cgroup):
             if pid not in found:
                 look.add(pid, found)
         look.add_zombies(found)
-    ordered = sorted(found.values(), key=lambda process: (process.pod_pid, process.pid))
-    return model.Census(pod=pod, processes=tuple(ordered), host=_namespaces_of_self())
+    return found
+
+
+def _numbers_of_all(pause: int) -> set[int]:
+    """Every process of a shared pidns, zombies too, in its own numbers: by the /proc of its /pause, where no container can mount."""
+    try:
+        with procdir.ProcDir(pause) as folder:
+            return {int(name) for name in folder.names("root/proc") if name.isdigit()}
+    except (procdir.Gone, OSError):
+        return set()
 
 
 class _Look:
     """One container's processes, as they are read."""
 
-    def __init__(self, member: model.Member, *, threads: bool, namespaces: bool) -> None:
+    def __init__(self, member: model.Member, numbers: Numbers, *, threads: bool, namespaces: bool, children: bool) -> None:
         self._member = member
+        self._numbers = numbers
+        self._ask_children = children
         self._namespaces = namespaces
         self._threads = threads
         self._names: Mapping[int, str] | None = None
@@ -70,13 +103,9 @@ class _Look:
 
     def _read(self, folder: procdir.ProcDir) -> model.Process:
         stat = proctext.stat(folder.read_once("stat"))
-        status = folder.read_once("status")
         main = folder.pid == self._member.pid
-        credentials, pids = proctext.ids(status)
-        if main:
-            credentials = proctext.credentials(proctext.status(status))
-        pids = pids or (folder.pid,)
-        if stat.state not in _DEAD:
+        credentials, pids = self._ids(folder, stat.start_ticks, main)
+        if self._ask_children and stat.state not in _DEAD:
             self._children[folder.pid] = _children(folder, stat.threads)
         return model.Process(
             container=self._member.name,
@@ -97,6 +126,18 @@ class _Look:
             namespaces=namespaces(folder) if (main or self._namespaces) and stat.state not in _DEAD else {},
             threads=_thread_list(folder) if self._threads else (),
         )
+
+    def _ids(self, folder: procdir.ProcDir, start_ticks: int, main: bool) -> tuple[model.Credentials, tuple[int, ...]]:
+        """Whom it runs as and its numbers. A folder in /proc is owned by the process's euid and egid, dumpable or not."""
+        known = self._numbers.get((folder.pid, start_ticks))
+        if main or known is None:
+            status = folder.read_once("status")
+            known = proctext.pids(status) or (folder.pid,)
+            self._numbers[folder.pid, start_ticks] = known
+            if main:
+                return proctext.credentials(proctext.status(status)), known
+        uid, gid = folder.owner()
+        return model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4), known
 
     def _user(self, uid: int) -> str:
         """A name of the container's passwd, else the number. /pause has no passwd."""
@@ -134,7 +175,7 @@ def _depth(pid: int) -> int:
     """How many pidns deep a container's main process is: the index of its own number in NSpid."""
     try:
         with procdir.ProcDir(pid) as folder:
-            return max(len(proctext.pids(proctext.status(folder.read("status")))) - 1, 0)
+            return max(len(proctext.pids(folder.read("status"))) - 1, 0)
     except procdir.Gone:
         return 0
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from podspace.lens import model, safetext
 
-_IDS = re.compile(rb"\nUid:" + rb"\t(\d+)" * 4 + rb"\nGid:" + rb"\t(\d+)" * 4 + rb"\n")
 _PIDS = re.compile(rb"\nNSpid:\t([\d\t]+)\n")
 
 
@@ -65,19 +64,10 @@ def credentials(fields: dict[str, str]) -> model.Credentials:
     )
 
 
-def ids(raw: bytes) -> tuple[model.Credentials, tuple[int, ...]]:
-    """Of /proc/<pid>/status only uids and gids, and the pids: a tenth of the time of ``status``. For who lists many."""
-    found, numbers = _IDS.search(raw), _PIDS.search(raw)
-    if found is None:
-        return model.Credentials(), ()
-    uid, euid, suid, fsuid, gid, egid, sgid, fsgid = (int(number) for number in found.groups())
-    held = model.Credentials(uids=(uid, euid, suid, fsuid), gids=(gid, egid, sgid, fsgid))
-    return held, tuple(int(number) for number in numbers[1].split()) if numbers else ()
-
-
-def pids(fields: dict[str, str]) -> tuple[int, ...]:
-    """NSpid: outermost first. () where the kernel has none to tell."""
-    return _numbers(fields.get("NSpid", ""))
+def pids(raw: bytes) -> tuple[int, ...]:
+    """NSpid of /proc/<pid>/status: outermost first. () where the kernel has none to tell."""
+    found = _PIDS.search(raw)
+    return tuple(int(number) for number in found[1].split()) if found else ()
 
 
 def has_signal(fields: dict[str, str], key: str, number: int) -> bool:

@@ -47,17 +47,21 @@ class PodLens:
         self._engine = engine
         self._images = images
         self._cgroups = cgroups.detect()
+        self._numbers: processes.Numbers = {}
         self._facts: dict[str, audit_manifest.ImageFacts] = {}
 
     async def processes(self, pod: JSON, *, threads: bool, namespaces: bool) -> JSON:
         handle = self._handle(pod)
-        census = await _in_thread(lambda: processes.census(handle, self._cgroups, threads=threads, namespaces=namespaces))
+        census = await _in_thread(lambda: self._census(handle, threads=threads, namespaces=namespaces))
         return present.processes(census)
+
+    def _census(self, handle: model.PodHandle, *, threads: bool = False, namespaces: bool = False) -> model.Census:
+        return processes.census(handle, self._cgroups, threads=threads, namespaces=namespaces, numbers=self._numbers)
 
     async def signal(self, pod: JSON, spec: JSON) -> JSON:
         handle = self._handle(pod)
         wanted = signals.parse(spec)
-        sent = await _in_thread(lambda: signals.send(processes.census(handle, self._cgroups), wanted))
+        sent = await _in_thread(lambda: signals.send(self._census(handle), wanted))
         return {**present.head("PodSignal", handle), "spec": spec, "status": {"processes": sent}}
 
     async def files(self, pod: JSON, container: str, path: str, *, depth: int) -> JSON:
@@ -89,7 +93,7 @@ class PodLens:
         return {**present.head("PodAudit", handle), "status": status}
 
     def _audited(self, pod: JSON, handle: model.PodHandle, facts: Mapping[str, audit_manifest.ImageFacts]) -> JSON:
-        census = processes.census(handle, self._cgroups)
+        census = self._census(handle)
         tried = audit_probe.run(census)
         return audit.of_running(pod, audit_running.parties(census), facts, audit_running.kernel(), tried)
 

@@ -20,7 +20,8 @@ def test_credentials_and_pids_come_from_status() -> None:
     fields = proctext.status(STATUS)
     credentials = proctext.credentials(fields)
     assert (credentials.uids, credentials.gids, credentials.groups) == ((101, 102, 103, 104), (1, 2, 3, 4), (5, 6))
-    assert proctext.pids(fields) == (4711, 8)
+    assert proctext.pids(STATUS) == (4711, 8)
+    assert proctext.pids(b"Name:\tNSpid:\n") == ()
     assert proctext.has_signal(fields, "SigCgt", 1)
     assert not proctext.has_signal(fields, "SigCgt", 2)
     assert not proctext.has_signal(fields, "SigIgn", 1)
@@ -40,10 +41,3 @@ def test_namespaces_are_inodes() -> None:
 def test_what_is_no_stat_line_is_refused(raw: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         proctext.stat(raw)
-
-
-def test_ids_alone_are_those_of_the_whole() -> None:
-    credentials, pids = proctext.ids(STATUS)
-    whole = proctext.status(STATUS)
-    assert (credentials.uids, credentials.gids) == ((101, 102, 103, 104), (1, 2, 3, 4))
-    assert pids == proctext.pids(whole)
