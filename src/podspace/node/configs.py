@@ -6,7 +6,7 @@ Source: kubelet pkg/kubelet/kuberuntime/{kuberuntime_sandbox,kuberuntime_contain
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from podspace.image.model import Image
 from podspace.kube.json import JSON
 from podspace.node import dns, environment, resources
 from podspace.node.pod import Container, Pod
+from podspace.node.volume_mounts import Source
 from podspace.runtime import model
 
 IMAGE_NAME = "podspace.io/image-name"  # what status shows as image: the name in full, as containerd tells it
@@ -159,19 +160,14 @@ def _seccomp(profile: JSON | None) -> model.SeccompProfile:
     return model.SeccompProfile(kind=profile["type"])
 
 
-def mounts_of(
-    pod: Pod, container: Container, volumes: Mapping[str, Path], parts: Mapping[int, Path], files: Mapping[str, Path]
-) -> tuple[model.Mount, ...]:
-    """The container's volume mounts, then the files podspace puts in (``files``: destination -> host path).
+def mounts_of(pod: Pod, container: Container, shown: Sequence[Source], files: Mapping[str, Path]) -> tuple[model.Mount, ...]:
+    """The container's volume mounts, each of what is ``shown``, then the files podspace puts in (``files``: destination -> host path).
 
-    ``parts``: index of a mount -> what it shows instead of the whole volume (``subpaths``).
     What podspace itself writes into is read-only to containers, as a kubelet has it: a symlink put there would lead the server astray.
     """
     written = {volume["name"] for volume in pod.spec.get("volumes") or () if _is_readonly(volume)}
-    own = [
-        _mount(item, parts.get(index, volumes[item["name"]]), readonly=item["name"] in written)
-        for index, item in enumerate(container.raw.get("volumeMounts") or ())
-    ]
+    items = container.raw.get("volumeMounts") or ()
+    own = [_mount(item, source, readonly=item["name"] in written) for item, source in zip(items, shown, strict=True)]
     taken = {mount.destination.rstrip("/") for mount in own}
     own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
     return tuple(own)
@@ -184,11 +180,14 @@ def _is_readonly(volume: JSON) -> bool:
     return bool(_WRITTEN_BY_US & volume.keys()) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
 
 
-def _mount(item: JSON, source: Path, *, readonly: bool) -> model.Mount:
+def _mount(item: JSON, source: Source, *, readonly: bool) -> model.Mount:
     propagation = {"HostToContainer": "rslave", "Bidirectional": "rshared"}.get(item.get("mountPropagation") or "", "private")
     destination = item["mountPath"]
     return model.Mount(
-        source=source,
+        source=source.path,
+        image=source.image,
+        image_reference=source.image_reference,
+        image_sub_path=source.image_sub_path,
         destination=destination if destination.startswith("/") else f"/{destination}",
         readonly=readonly or bool(item.get("readOnly")),
         propagation=propagation,

@@ -1,6 +1,6 @@
-"""The environment of a container: literal values, ``$(VAR)`` references, ConfigMaps, Secrets and the downward API.
+"""The environment of a container: literal values, ``$(VAR)`` references, ConfigMaps, Secrets, the downward API and files of variables.
 
-Pure but for ``lookup``, through which it reads ConfigMaps and Secrets. A missing reference raises ``ConfigError`` in the
+Pure but for ``lookup``, through which it reads ConfigMaps and Secrets, and the files. A missing reference raises ``ConfigError`` in the
 kubelet's words, which becomes the container's ``CreateContainerConfigError``. Values are never logged.
 Source: kubelet pkg/kubelet/kubelet_pods.go makeEnvironmentVariables; third_party/forked/golang/expansion.
 """
@@ -8,12 +8,18 @@ Source: kubelet pkg/kubelet/kubelet_pods.go makeEnvironmentVariables; third_part
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from podspace import errors
 from podspace.kube.json import JSON
-from podspace.node import fieldpath
+from podspace.linux import inroot
+from podspace.node import envfile, fieldpath
 from podspace.node.pod import Container, Pod
+
+_FILE_BYTES = 1 << 20  # of a file of variables
 
 Lookup = Callable[[str, str, str], JSON | None]  # (resource, namespace, name) -> object
 
@@ -22,15 +28,23 @@ class ConfigError(errors.PodspaceError):
     """The container cannot be configured; trying again helps once the missing object is there."""
 
 
-def build(
-    pod: Pod, container: Container, *, lookup: Lookup, node: fieldpath.NodeFacts, pod_ips: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """Return the variables in order, a later one winning over an earlier one of the same name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What variables may come from besides the Pod. ``volumes``: name -> host path."""
+
+    lookup: Lookup
+    node: fieldpath.NodeFacts
+    pod_ips: tuple[str, ...]
+    volumes: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+
+
+def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str, str], ...]:
+    """Return the variables in order, a later one winning over an earlier one of the same name.  Raises: ConfigError."""
     variables: dict[str, str] = {}
     for source in container.raw.get("envFrom") or ():
-        variables.update(_from_source(pod, source, lookup))
+        variables.update(_from_source(pod, source, here.lookup))
     for item in container.raw.get("env") or ():
-        value = _value(pod, container, item, variables, lookup, node, pod_ips)
+        value = _value(pod, container, item, variables, here)
         if value is not None:
             variables.pop(item["name"], None)
             variables[item["name"]] = value
@@ -93,26 +107,33 @@ def _from_source(pod: Pod, source: JSON, lookup: Lookup) -> dict[str, str]:
     return {}
 
 
-def _value(
-    pod: Pod,
-    container: Container,
-    item: JSON,
-    variables: Mapping[str, str],
-    lookup: Lookup,
-    node: fieldpath.NodeFacts,
-    pod_ips: tuple[str, ...],
-) -> str | None:
+def _value(pod: Pod, container: Container, item: JSON, variables: Mapping[str, str], here: Surroundings) -> str | None:
     source = item.get("valueFrom")
     if source is None:
         return expand(item.get("value") or "", variables)
-    if field := source.get("fieldRef"):
-        return fieldpath.value(pod, field["fieldPath"], node, pod_ips)
+    if field_ref := source.get("fieldRef"):
+        return fieldpath.value(pod, field_ref["fieldPath"], here.node, here.pod_ips)
     if selector := source.get("resourceFieldRef"):
-        return fieldpath.resource_value(pod, selector, container.name, node)
+        return fieldpath.resource_value(pod, selector, container.name, here.node)
     for field_name, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
         if key_ref := source.get(field_name):
-            return _from_key(pod, key_ref, resource, lookup)
-    raise ConfigError(f"env {item['name']}: its source is not supported: {', '.join(source)}")
+            return _from_key(pod, key_ref, resource, here.lookup)
+    return _from_file(source["fileKeyRef"], here.volumes)
+
+
+def _from_file(reference: JSON, volumes: Mapping[str, Path]) -> str | None:
+    """Whoever wrote the file may have made it, or the way to it, a symlink: the kernel keeps us in the volume."""
+    name, path, key = reference["volumeName"], reference["path"], reference["key"]
+    if name not in volumes:
+        raise ConfigError(f'cannot find the volume "{name}" referenced by FileKeyRef')
+    text = inroot.read_text(volumes[name], path, limit_bytes=_FILE_BYTES)
+    try:
+        value = envfile.value(text, key)
+    except envfile.BadLine as error:
+        raise ConfigError(f"couldn't parse env file: {path} in volume {name}: {error}") from error
+    if value or reference.get("optional"):
+        return value or None
+    raise ConfigError(f'environment variable key "{key}" not found in file "{path}" of volume {name}')
 
 
 def _from_key(pod: Pod, key_ref: JSON, resource: str, lookup: Lookup) -> str | None:

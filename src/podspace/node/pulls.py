@@ -9,33 +9,56 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from podspace import errors
 from podspace.image.auth import Credential
 from podspace.image.model import Image
 from podspace.image.service import Images
 from podspace.node.backoff import Backoff
-from podspace.node.pod import Container, Pod
+from podspace.node.pod import Pod
 from podspace.node.recorder import Recorder
 from podspace.node.status import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``image`` when the container may start; else ``problem`` (None while a pull is under way) and when to ask again."""
+    """``image`` when it is there; else ``problem`` (None while a pull is under way) and when to ask again."""
 
     image: Image | None = None
     problem: Problem | None = None
     retry_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictOfAll:
+    """``images`` when the container may start, in the order they were asked for; else the first that lacks says why."""
+
+    images: tuple[Image, ...] | None = None
+    problem: Problem | None = None
+    retry_at: float | None = None
+
+
+class Wanted(Protocol):
+    """What wants an image: a container, or an image volume of one. ``field_path``: where events say it is, "" = the Pod as a whole."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def pull_policy(self) -> str: ...
+    @property
+    def field_path(self) -> str: ...
+
+
 _Need = tuple[str, str]  # (container name, image): a container whose image is changed starts afresh
 
 
-def _need(container: Container) -> _Need:
-    return container.name, container.image
+def _need(wanted: Wanted) -> _Need:
+    return wanted.name, wanted.image
 
 
 class Puller:
@@ -52,7 +75,20 @@ class Puller:
         self._failed: dict[_Need, tuple[float, Problem]] = {}
         self._fresh: set[_Need] = set()  # failures nobody was told of yet
 
-    def check(self, pod: Pod, container: Container, credentials: tuple[Credential, ...]) -> Verdict:
+    def check_all(self, pod: Pod, wanted: Sequence[Wanted], credentials: tuple[Credential, ...]) -> VerdictOfAll:
+        """Everything a container is started with: all is pulled at the same time, and none is used up before all are there."""
+        verdicts = [self.check(pod, one, credentials) for one in wanted]
+        images = [verdict.image for verdict in verdicts if verdict.image is not None]
+        if len(images) == len(wanted):
+            return VerdictOfAll(images=tuple(images))
+        for one, verdict in zip(wanted, verdicts, strict=True):
+            if verdict.image is not None:
+                self._pulled[_need(one)] = verdict.image
+        lacking = min((verdict for verdict in verdicts if verdict.image is None), key=lambda verdict: verdict.problem is None)
+        times = [verdict.retry_at for verdict in verdicts if verdict.retry_at is not None]
+        return VerdictOfAll(problem=lacking.problem, retry_at=min(times, default=None))
+
+    def check(self, pod: Pod, container: Wanted, credentials: tuple[Credential, ...]) -> Verdict:
         """Return the container's image, starting a pull if the policy wants one. A pull is good for one start of the container."""
         if _need(container) in self._running:
             return Verdict()
@@ -81,10 +117,10 @@ class Puller:
         for task in self._running.values():
             task.cancel()
 
-    def _key(self, pod: Pod, container: Container) -> tuple[str, str, str]:
+    def _key(self, pod: Pod, container: Wanted) -> tuple[str, str, str]:
         return (pod.uid, "pull", container.image)
 
-    def _held_back(self, pod: Pod, container: Container) -> Verdict | None:
+    def _held_back(self, pod: Pod, container: Wanted) -> Verdict | None:
         failure = self._failed.get(_need(container))
         if failure is None:
             return None
@@ -102,17 +138,17 @@ class Puller:
             problem = Problem(reason="ImagePullBackOff", message=message)
         return Verdict(problem=problem, retry_at=until)
 
-    def _tell_back_off(self, pod: Pod, container: Container) -> None:
+    def _tell_back_off(self, pod: Pod, container: Wanted) -> None:
         self._say(pod, container, "BackOff", f'Back-off pulling image "{container.image}"')
         self._warn(pod, container, "Failed", "Error: ImagePullBackOff")
 
-    def _invalid_name(self, pod: Pod, container: Container, error: errors.BadRequest) -> Verdict:
+    def _invalid_name(self, pod: Pod, container: Wanted, error: errors.BadRequest) -> Verdict:
         message = f'Failed to apply default image tag "{container.image}": {error}'
         self._warn(pod, container, "InspectFailed", message)
         self._warn(pod, container, "Failed", "Error: InvalidImageName")
         return Verdict(problem=Problem(reason="InvalidImageName", message=message), retry_at=time.monotonic() + 300)
 
-    async def _pull(self, pod: Pod, container: Container, credentials: tuple[Credential, ...]) -> None:
+    async def _pull(self, pod: Pod, container: Wanted, credentials: tuple[Credential, ...]) -> None:
         self._say(pod, container, "Pulling", f'Pulling image "{container.image}"')
         started = time.monotonic()
         try:
@@ -131,7 +167,7 @@ class Puller:
             self._running.pop(_need(container), None)
         self._wake()
 
-    def _pull_failed(self, pod: Pod, container: Container, message: str) -> None:
+    def _pull_failed(self, pod: Pod, container: Wanted, message: str) -> None:
         now = time.monotonic()
         self._backoff.advance(self._key(pod, container), now)
         self._fresh.add(_need(container))
@@ -139,10 +175,10 @@ class Puller:
         self._warn(pod, container, "Failed", f'Failed to pull image "{container.image}": {message}')
         self._warn(pod, container, "Failed", "Error: ErrImagePull")
 
-    def _say(self, pod: Pod, container: Container, reason: str, message: str) -> None:
+    def _say(self, pod: Pod, container: Wanted, reason: str, message: str) -> None:
         self._recorder.normal(pod.raw, reason, message, field_path=container.field_path)
 
-    def _warn(self, pod: Pod, container: Container, reason: str, message: str) -> None:
+    def _warn(self, pod: Pod, container: Wanted, reason: str, message: str) -> None:
         self._recorder.warning(pod.raw, reason, message, field_path=container.field_path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from podspace import errors
@@ -20,12 +21,13 @@ from podspace.node import (
     environment,
     etcfiles,
     identity,
+    image_volumes,
     messages,
     pod_state,
     podstatus_writer,
-    subpaths,
     support,
     volume_files,
+    volume_mounts,
     volumes,
 )
 from podspace.node.context import NodeContext
@@ -122,17 +124,20 @@ def _go_duration(seconds: float) -> str:
 
 async def _start(context: NodeContext, pod: Pod, state: PodState, container: Container, puller: Puller) -> float | None:
     """Bring up one container; return when to try again if it did not come up (None: when its pull ends, or never)."""
-    verdict = puller.check(pod, container, credentials.of(pod, context.lookup))
-    if verdict.image is None:
+    in_volumes = image_volumes.used_by(pod, container)
+    verdict = puller.check_all(pod, (container, *in_volumes), credentials.of(pod, context.lookup))
+    if verdict.images is None:
         _tell_missing_secrets(context, pod)
         return _waits(state, container, verdict.problem, verdict.retry_at)
+    image, *mounted = verdict.images
+    images = {volume.volume: found for volume, found in zip(in_volumes, mounted, strict=True)}
     observed = pod_state.observe(context.engine, pod)
     if observed.sandbox is None:
         return time.monotonic()
     before = pod_state.newest_instance(context.engine, pod, container.name)
     _advance_back_off(context, pod, state, container, observed.containers.get(container.name))
     try:
-        config = await _configure(context, pod, state, container, observed, before, verdict.image)
+        config = await _configure(context, pod, state, container, observed, before, image, images)
         created = await context.engine.create_container(observed.sandbox.id, config)
     except ConfigError as error:
         return _failed(context, pod, state, container, "CreateContainerConfigError", str(error))
@@ -186,6 +191,7 @@ async def _configure(
     observed: Observed,
     before: ContainerStatus | None,
     image: Image,
+    images: Mapping[str, Image],
 ) -> ContainerConfig:
     """Write the few files a container needs, and return its config."""
     ips = _ips(context, pod, observed)
@@ -194,9 +200,9 @@ async def _configure(
     identity.check_non_root(pod, container, image.config.user)
     if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
         raise ConfigError(support.in_words(fields))
-    env = environment.build(pod, container, lookup=context.lookup, node=context.facts, pod_ips=ips)
-    parts = subpaths.wanted(container, dict(env))
-    bound = await asyncio.to_thread(subpaths.bind, paths.pods / pod.uid, container, state.volumes, parts) if parts else {}
+    here = environment.Surroundings(lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes)
+    env = environment.build(pod, container, here)
+    shown = await volume_mounts.sources(paths.pods / pod.uid, container, state.volumes, images, dict(env))
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):
         raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
@@ -206,7 +212,7 @@ async def _configure(
         attempt=attempt,
         image=image,
         env=env,
-        mounts=configs.mounts_of(pod, container, state.volumes, bound, _files(paths.pods, paths.log, pod, container, attempt, ips)),
+        mounts=configs.mounts_of(pod, container, shown, _files(paths.pods, paths.log, pod, container, attempt, ips)),
         memory_capacity_bytes=context.facts.memory_bytes,
         target=target.id if target is not None else None,
     )

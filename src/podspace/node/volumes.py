@@ -33,12 +33,14 @@ def folder(pods: Path, uid: PodUid) -> Path:
 
 
 def prepare(pod: Pod, context: VolumeContext) -> dict[str, Path]:
-    """Make every volume of the Pod and return name -> host path. Idempotent.
+    """Make every volume of the Pod that has a place on the host, and return name -> host path. Idempotent.
 
     Raises: ConfigError for a missing ConfigMap, Secret or key, or a host path of the wrong type.
     """
     made = {}
     for volume in pod.spec.get("volumes") or ():
+        if "image" in volume:  # the engine mounts it, into each container that wants it
+            continue
         try:
             made[volume["name"]] = _prepare(pod, volume, context)
         except (ConfigError, OSError) as error:

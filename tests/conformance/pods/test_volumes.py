@@ -207,3 +207,56 @@ def test_parts_of_volumes_outlive_the_server_and_go_with_their_pod(own_server: S
     own_server.kubectl("delete", "pod", "kept")
     assert str(own_server.root / "lib" / "pods") not in Path("/proc/self/mountinfo").read_text()
     assert list(own_server.paths.pods.iterdir()) == []
+
+
+def test_variables_are_read_from_a_file_that_an_init_container_wrote(node: Server) -> None:
+    write = box("printf \"A='one'\\nB='two\\nlines'\\n\" > /v/config.env", "write", volumeMounts=mounts(v="/v"))
+    read = [
+        {"name": name, "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "config.env", "key": name, **more}}}
+        for name, more in (("A", {}), ("B", {}), ("C", {"optional": True}))
+    ]
+    sources = volumes(v={"emptyDir": {}})
+    pods.create(
+        node,
+        pod("env-file", box('echo $A-${C-unset}; echo "$B"', env=read), initContainers=[write], volumes=sources),
+        pod("env-file-bad", box("true", env=[FILE_VARIABLE]), initContainers=[write], volumes=sources),
+    )
+    assert pods.output(node, "env-file") == ["one-unset", "two", "lines"]
+    node.wait_for("env-file-bad", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
+    message = pods.container_status(node, "env-file-bad")["state"]["waiting"]["message"]
+    assert message == 'environment variable key "NONE" not found in file "config.env" of volume v'
+    node.kubectl("delete", "pod", "env-file-bad")
+
+
+FILE_VARIABLE = {"name": "X", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "config.env", "key": "NONE"}}}
+
+
+def test_what_an_image_holds_is_mounted(node: Server) -> None:
+    shown = [part("i", "/image"), part("i", "/part", subPath="bin", readOnly=True)]
+    sources = volumes(i={"image": {"reference": pods.IMAGE}})
+    script = "ls /image/bin/busybox /part/busybox; /part/busybox echo ran; touch /image/x 2>&1 | sed 's/.*: //'"
+    pods.create(node, pod("image-volume", box(script, volumeMounts=shown), volumes=sources))
+    assert pods.output(node, "image-volume") == ["/image/bin/busybox", "/part/busybox", "ran", "Read-only file system"]
+
+
+def test_an_image_that_cannot_be_mounted_holds_the_container(node: Server) -> None:
+    cases = {
+        "no-image": ({"reference": "docker.io/library/no-such-image:1"}, "", ("ErrImagePull", "ImagePullBackOff")),
+        "never": ({"reference": "docker.io/library/no-such-image:1", "pullPolicy": "Never"}, "", ("ErrImageNeverPull",)),
+        "no-part": ({"reference": pods.IMAGE}, "no/such/folder", ("CreateContainerError",)),
+    }
+    pods.create(
+        node,
+        *(
+            pod(
+                name, box("true", volumeMounts=[part("i", "/i", **({"subPath": sub} if sub else {}))]), volumes=volumes(i={"image": source})
+            )
+            for name, (source, sub, _) in cases.items()
+        ),
+    )
+    for name, (_, _, reasons) in cases.items():
+        wait_for_event(node, name, "Failed")
+        waiting = pods.container_status(node, name)["state"]["waiting"]
+        assert waiting["reason"] in reasons, waiting
+    assert 'Pulling image "docker.io/library/no-such-image:1"' in [message for _, message in pods.told(node, "no-image")]
+    node.kubectl("delete", "pods", *cases)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-def env(items: list[dict[str, Any]], env_from: list[dict[str, Any]] | None = None, **container: Any) -> dict[str, str]:
+def env(
+    items: list[dict[str, Any]], env_from: list[dict[str, Any]] | None = None, volumes: dict[str, Path] | None = None, **container: Any
+) -> dict[str, str]:
     view = pod({"containers": [{"name": "a", "image": "x", "env": items, "envFrom": env_from or []} | container]})
     lookup = lambda resource, namespace, name: OBJECTS.get((resource, name))  # noqa: E731
-    return dict(environment.build(view, view.containers[0], lookup=lookup, node=NODE, pod_ips=("10.0.0.2",)))
+    here = environment.Surroundings(lookup=lookup, node=NODE, pod_ips=("10.0.0.2",), volumes=volumes or {})
+    return dict(environment.build(view, view.containers[0], here))
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,28 @@ def test_resource_fields_are_rounded_up_and_fall_back_to_the_node() -> None:
     wanted = {"CPU": ("limits.cpu", "0"), "MEM": ("limits.memory", "1Mi"), "REQ": ("requests.cpu", "1m")}
     items = [{"name": n, "valueFrom": {"resourceFieldRef": {"resource": r, "divisor": d}}} for n, (r, d) in wanted.items()]
     assert env(items, resources={"limits": {"memory": "1500Ki"}, "requests": {"cpu": "250m"}}) == {"CPU": "2", "MEM": "2", "REQ": "250"}
+
+
+def from_file(path: str, key: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"name": "X", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": path, "key": key, **more}}}]
+
+
+def test_a_key_of_a_file_in_a_volume_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.env").write_text("A='1'\nB=bad\n")
+    assert env(from_file("config.env", "A"), volumes={"v": tmp_path}) == {"X": "1"}
+    assert env(from_file("none.env", "A", optional=True), volumes={"v": tmp_path}) == {}
+    with pytest.raises(environment.ConfigError, match=r'environment variable key "A" not found in file "none.env" of volume v'):
+        env(from_file("none.env", "A"), volumes={"v": tmp_path})
+    with pytest.raises(environment.ConfigError, match=r"couldn't parse env file: config.env in volume v: invalid .* at line 2"):
+        env(from_file("config.env", "B"), volumes={"v": tmp_path})
+    with pytest.raises(environment.ConfigError, match='cannot find the volume "v" referenced by FileKeyRef'):
+        env(from_file("config.env", "A"))
+
+
+def test_a_file_of_variables_that_is_a_link_leads_nowhere_out_of_its_volume(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("A='stolen'\n")
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "volume" / "up").symlink_to("../outside")
+    for name in ("link", "up"):
+        assert env(from_file(name, "A", optional=True), volumes={"v": tmp_path / "volume"}) == {}

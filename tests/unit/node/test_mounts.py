@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from podspace.node import configs, starting
+from podspace.node.volume_mounts import Source
 from tests.unit.node import builders
 
 
@@ -27,7 +28,7 @@ def test_a_container_cannot_write_where_the_server_writes(source: dict[str, obje
     mounts = [{"name": "v", "mountPath": "/v", "readOnly": False}]
     spec = {"containers": [{"name": "a", "image": "busybox", "volumeMounts": mounts}], "volumes": [{"name": "v"} | source]}
     pod = builders.pod(spec)
-    (mount,) = configs.mounts_of(pod, pod.containers[0], {"v": Path("/host/v")}, {}, {})
+    (mount,) = configs.mounts_of(pod, pod.containers[0], [Source(path=Path("/host/v"))], {})
     assert mount.readonly is readonly
 
 

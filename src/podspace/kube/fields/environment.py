@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from podspace.kube.fields.verdict import Types, honoured, kept, refused
+from podspace.kube.fields.verdict import Types, honoured, kept
 
 _VARIABLES = "conformance/pods/test_environment.py::test_variables"
 _OBJECTS = "unit/node/test_environment.py::test_config_maps_and_secrets_are_read_by_key"
+_FILE = "conformance/pods/test_volumes.py::test_variables_are_read_from_a_file_that_an_init_container_wrote"
+_KEY = "unit/node/test_environment.py::test_a_key_of_a_file_in_a_volume_is_read"
 _OPTIONAL = "unit/node/test_environment.py::test_an_optional_reference_that_is_missing_leaves_the_variable_out"
 
 TYPES: Types = {
@@ -31,9 +33,15 @@ TYPES: Types = {
     "EnvVarSource": {
         "configMapKeyRef": honoured(_VARIABLES),
         "fieldRef": honoured(_VARIABLES),
-        "fileKeyRef": refused("variables are not read from files yet"),
+        "fileKeyRef": honoured(_FILE),
         "resourceFieldRef": honoured(_VARIABLES),
         "secretKeyRef": honoured(_VARIABLES),
+    },
+    "FileKeySelector": {
+        "key": honoured(_FILE),
+        "optional": honoured(_KEY),
+        "path": honoured(_FILE),
+        "volumeName": honoured(_FILE),
     },
     "ObjectFieldSelector": {
         "apiVersion": kept("v1 is the only version there is."),

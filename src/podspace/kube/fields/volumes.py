@@ -10,6 +10,7 @@ _LIVE = "conformance/pods/test_environment.py::test_volumes_follow_their_objects
 _MADE = "conformance/pods/test_environment.py::test_volumes_made_of_objects"
 _MEMORY = "conformance/pods/test_environment.py::test_a_volume_in_memory_is_a_tmpfs_of_its_size"
 _PATHS = "conformance/pods/test_volumes.py::test_a_path_of_the_host_is_what_its_type_says"
+_IMAGE = "conformance/pods/test_volumes.py::test_what_an_image_holds_is_mounted"
 _TOKEN = "conformance/pods/test_volumes.py::test_a_token_is_signed_for_its_pod_and_kept_in_memory"
 _HUGE = "unit/node/test_volume_folders.py::test_huge_pages_are_of_the_size_the_pod_asks_for"
 
@@ -50,6 +51,10 @@ TYPES: Types = {
     "HostPathVolumeSource": {
         "path": honoured(_PATHS),
         "type": honoured(_PATHS),
+    },
+    "ImageVolumeSource": {
+        "pullPolicy": honoured("conformance/pods/test_volumes.py::test_an_image_that_cannot_be_mounted_holds_the_container"),
+        "reference": honoured(_IMAGE),
     },
     "KeyToPath": {
         "key": honoured(_MADE),
@@ -97,7 +102,7 @@ TYPES: Types = {
         "gitRepo": refused("git repositories are not cloned; Kubernetes does not do it any more either"),
         "glusterfs": _cluster("GlusterFS"),
         "hostPath": honoured(_PATHS),
-        "image": refused("images are not mounted as volumes yet"),
+        "image": honoured(_IMAGE),
         "iscsi": _cluster("iSCSI"),
         "name": honoured(_MADE),
         "nfs": _cluster("NFS"),
