@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from podspace import errors
-from podspace.api import metadata, query, shape
+from podspace.api import metadata, ownership, query, shape
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 
@@ -41,17 +41,23 @@ async def decoded(call: Call, field_validation: str) -> JSON:
     return result.obj
 
 
-def prepare_new(call: Call, obj: JSON) -> JSON:
-    """Default, admit and check a new object, which already has its metadata; return its stored form.  Raises: Forbidden, Invalid."""
+def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSON:
+    """Default, admit and check a new object, which already has its metadata; return its stored form.  Raises: Forbidden, Invalid.
+
+    ``entries``: who owns its fields, None = whoever makes the request owns all it says.
+    """
     from podspace.kube import admission, defaults, validation
 
     resource = call.target.resource
     version = str(metadata.of(obj).get("resourceVersion") or "")
     defaults.apply(resource.kind, obj)
-    if resource.kind == "Pod":
-        admission.admit_pod(obj)
     stored = call.strategy.incoming(obj)
+    owned = ownership.created(call, stored) if entries is None else entries
+    if resource.kind == "Pod":
+        admission.admit_pod(stored)
     call.strategy.prepare_create(stored)
+    if owned:
+        metadata.of(stored)["managedFields"] = owned
     metadata.order(stored)
     causes = validation.validate_create(resource.kind, stored)
     if causes:

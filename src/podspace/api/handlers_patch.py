@@ -1,4 +1,4 @@
-"""PATCH: JSON patch, merge patch and strategic merge patch of an object or of one of its views.
+"""PATCH: JSON patch, merge patch and strategic merge patch of an object or of one of its views; apply is in ``handlers_apply``.
 
 Called by ``dispatch``. The patch is applied inside ``Store.mutate``, to the newest object, so there is nothing to retry; a stale
 resourceVersion in the patch is a conflict. The patch languages themselves are in ``kube.patch``.
@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from podspace import errors
-from podspace.api import query, shape, updating
+from podspace.api import handlers_apply, query, shape, updating
 from podspace.api.call import Call
 from podspace.kube import gotext
 from podspace.kube.json import JSON
@@ -23,12 +23,15 @@ from podspace.store.store import Delete
 _JSON_PATCH = "application/json-patch+json"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
-_APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+_APPLY = "application/apply-patch+yaml"
 
 
 async def patch(call: Call) -> web.StreamResponse:
     """Answer with the object as it is stored now.  Raises: UnsupportedMediaType, NotFound, BadRequest, Conflict, Invalid, Internal."""
-    _check_type(call.content_type)
+    if call.content_type == _APPLY:
+        return await handlers_apply.apply(call)
+    if call.content_type not in (_JSON_PATCH, _MERGE, _STRATEGIC):
+        raise errors.UnsupportedMediaType("415: Unsupported Media Type")
     options = query.write_options(call.query, "PatchOptions")
     body = await call.body()
     call.existing()
@@ -43,16 +46,6 @@ async def patch(call: Call) -> web.StreamResponse:
         return call.answer(shape.one(call, settled.obj if isinstance(settled, Delete) else settled))
     stored = await call.store.mutate(*call.path, change, durable=call.strategy.durable)
     return call.answer(shape.one(call, stored))
-
-
-def _check_type(content_type: str) -> None:
-    if content_type in _APPLY:
-        raise errors.UnsupportedMediaType(
-            "server-side apply is not served here: leave --server-side out (kubectl then merges on its side), "
-            f"or send one of {_JSON_PATCH}, {_MERGE}, {_STRATEGIC}"
-        )
-    if content_type not in (_JSON_PATCH, _MERGE, _STRATEGIC):
-        raise errors.UnsupportedMediaType("415: Unsupported Media Type")
 
 
 def _parsed(body: bytes) -> Any:
@@ -90,22 +83,10 @@ def _patched(call: Call, old: JSON, parsed: Any, apply: Callable[[JSON], JSON], 
     if checked.problems and field_validation == "Strict":
         raise _strict_failure(_shown(call, parsed, patched), checked.problems)
     call.warnings[:] = checked.problems if field_validation == "Warn" else []
-    _check_identity(call, patched)
+    updating.check_identity(call, patched)
     wanted = {"kind": resource.kind, "apiVersion": resource.api_version, **checked.obj}
     defaults.apply(resource.kind, wanted)
     return call.strategy.incoming(wanted)
-
-
-def _check_identity(call: Call, obj: JSON) -> None:
-    """A patch may change neither kind, name nor namespace."""
-    target = call.target
-    if (obj.get("apiVersion"), obj.get("kind")) != (target.resource.api_version, target.resource.kind):
-        raise errors.BadRequest("the apiVersion and kind of a patched object cannot change")
-    given = (obj.get("metadata") or {}).get("name") or ""
-    if given != target.name:
-        raise errors.BadRequest(f"the name of the object ({given}) does not match the name on the URL ({target.name})")
-    if ((obj.get("metadata") or {}).get("namespace") or "") != target.namespace:
-        raise errors.BadRequest("the namespace of the object does not match the namespace on the URL")
 
 
 def _shown(call: Call, parsed: Any, patched: JSON) -> str:

@@ -71,8 +71,7 @@ def fill_new(obj: JSON, *, namespace: str, created: str) -> None:
 def keep_old(new: JSON, old: JSON) -> None:
     """Carry over what an update cannot change; a deletionTimestamp that differs is left for validation to refuse."""
     metadata, before = of(new), of(old)
-    for field in ("selfLink", "managedFields"):
-        metadata.pop(field, None)
+    metadata.pop("selfLink", None)
     for field in _KEPT:
         _restore(metadata, before, field)
     if not metadata.get("deletionTimestamp"):
@@ -87,6 +86,14 @@ def order(obj: JSON) -> None:
     """Put the fields in the order of the Go struct: a diff of two answers then shows what changed and nothing else."""
     metadata = of(obj)
     obj["metadata"] = {field: metadata[field] for field in sorted(metadata, key=lambda field: _RANK.get(field, len(_RANK)))}
+
+
+def own(obj: JSON, entries: list[JSON]) -> None:
+    """Write down who owns the fields; always the last of the metadata."""
+    metadata = obj["metadata"] = dict(of(obj))
+    metadata.pop("managedFields", None)
+    if entries:
+        metadata["managedFields"] = entries
 
 
 def _restore(metadata: JSON, before: JSON, field: str) -> None:

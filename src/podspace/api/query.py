@@ -5,6 +5,7 @@ Made by ``dispatch``, read by every handler. It must not know what a parameter m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,14 +68,15 @@ class WriteOptions:
     field_validation: str = "Warn"
 
 
-def write_options(query: Query, kind: str) -> WriteOptions:
-    """Check dryRun, fieldManager and fieldValidation. ``kind``: CreateOptions, UpdateOptions, PatchOptions.  Raises: Invalid."""
+def write_options(query: Query, kind: str, *, applies: bool = False) -> WriteOptions:
+    """Check dryRun, fieldManager, fieldValidation and force. ``kind``: CreateOptions, UpdateOptions, PatchOptions.  Raises: Invalid."""
     dry_run = query.all("dryRun")
     validation = query.get("fieldValidation")
     causes = dry_run_causes(dry_run)
-    if len(query.get("fieldManager").encode()) > _MANAGER_BYTES:
+    causes += _manager_causes(query.get("fieldManager"), required=applies)
+    if kind == "PatchOptions" and not applies and query.all("force"):
         causes.append(
-            errors.Cause(reason="FieldValueTooLong", message=f"Too long: may not be more than {_MANAGER_BYTES} bytes", field="fieldManager")
+            errors.Cause(reason="FieldValueForbidden", message="Forbidden: may not be specified for non-apply patch", field="force")
         )
     if validation not in ("", "Strict", "Warn", "Ignore"):
         message = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
@@ -82,6 +84,23 @@ def write_options(query: Query, kind: str) -> WriteOptions:
     if causes:
         raise errors.Invalid(kind, "", causes, group="meta.k8s.io")
     return WriteOptions(dry_run=bool(dry_run), field_validation=validation or "Warn")
+
+
+def _manager_causes(manager: str, *, required: bool) -> list[errors.Cause]:
+    field = "fieldManager"
+    if required and not manager:
+        return [errors.Cause(reason="FieldValueRequired", message="Required value: is required for apply patch", field=field)]
+    if len(manager.encode()) > _MANAGER_BYTES:
+        return [errors.Cause(reason="FieldValueTooLong", message=f"Too long: may not be more than {_MANAGER_BYTES} bytes", field=field)]
+    if not manager.isprintable():
+        return [
+            errors.Cause(
+                reason="FieldValueInvalid",
+                message=f"Invalid value: {json.dumps(manager)}: should only contain printable characters",
+                field=field,
+            )
+        ]
+    return []
 
 
 def dry_run_causes(values: Sequence[str]) -> list[errors.Cause]:

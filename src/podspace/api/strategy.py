@@ -10,7 +10,7 @@ from typing import Any
 
 from podspace import errors
 from podspace.api import metadata
-from podspace.kube import resources
+from podspace.kube import resources, schema
 from podspace.kube.json import JSON
 
 
@@ -25,6 +25,9 @@ class Strategy:
     def __init__(self, resource: resources.Resource) -> None:
         self.resource = resource
         self.key = resource.qualified
+        self.model = schema.model_of(resource.kind, resource.group)  # of the stored form
+        self.stored_kind = resource.kind
+        self.stored_version = resource.api_version
 
     def incoming(self, obj: JSON) -> JSON:
         """The stored form of what a client sent."""

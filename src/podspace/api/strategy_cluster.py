@@ -79,6 +79,8 @@ class EventViewStrategy(EventStrategy):
     def __init__(self, resource: resources.Resource) -> None:
         super().__init__(resource)
         self.key = resources.EVENTS.qualified
+        self.model = resources.EVENTS.kind
+        self.stored_version = resources.EVENTS.api_version
 
     def incoming(self, obj: JSON) -> JSON:
         return events_view.to_core(obj)

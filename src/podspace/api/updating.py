@@ -8,22 +8,27 @@ Source: apiserver registry/rest BeforeUpdate, registry Store.Update, as seen on 
 from __future__ import annotations
 
 from podspace import errors
-from podspace.api import metadata
+from podspace.api import metadata, ownership
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 from podspace.store.store import Delete
 
 
-def settle(call: Call, old: JSON, wanted: JSON) -> JSON | Delete:
+def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = None) -> JSON | Delete:
     """Return what is to be stored; a Delete if this was the last thing that kept a deleted object.
 
-    ``old`` is the stored form and stays untouched; ``wanted`` is the stored form too and is changed.  Raises: Conflict, Invalid.
+    ``old`` is the stored form and stays untouched; ``wanted`` is the stored form too and is changed. ``entries``: who owns its fields,
+    None = find out from the difference.  Raises: Conflict, Invalid.
     """
     from podspace.kube import admission, validation
 
     _check_preconditions(call, old, wanted)
+    sent = metadata.of(wanted).pop("managedFields", None)
+    if entries is None:
+        entries = ownership.updated(call, old, wanted, sent)
     metadata.keep_old(wanted, old)
     call.strategy.prepare_update(wanted, old, call.target.subresource)
+    metadata.own(wanted, entries)
     resource = call.target.resource
     if resource.kind == "Pod" and not call.target.subresource and wanted.get("spec"):
         admission.admit_pod_update(wanted, old)
@@ -31,7 +36,20 @@ def settle(call: Call, old: JSON, wanted: JSON) -> JSON | Delete:
     if causes:
         raise errors.Invalid(resource.kind, call.target.name, causes, group=resource.group)
     call.warnings.extend(validation.warnings(resource.kind, wanted))
+    ownership.settled(old, wanted)
     return Delete(obj=wanted) if _is_finished(call, wanted) else wanted
+
+
+def check_identity(call: Call, obj: JSON) -> None:
+    """A patch may change neither kind, name nor namespace."""
+    target = call.target
+    if (obj.get("apiVersion"), obj.get("kind")) != (target.resource.api_version, target.resource.kind):
+        raise errors.BadRequest("the apiVersion and kind of a patched object cannot change")
+    given = (obj.get("metadata") or {}).get("name") or ""
+    if given != target.name:
+        raise errors.BadRequest(f"the name of the object ({given}) does not match the name on the URL ({target.name})")
+    if ((obj.get("metadata") or {}).get("namespace") or "") != target.namespace:
+        raise errors.BadRequest("the namespace of the object does not match the namespace on the URL")
 
 
 def _check_preconditions(call: Call, old: JSON, wanted: JSON) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from podspace import errors
-from podspace.kube import times
+from podspace.kube import managedfields, times
 from podspace.kube.json import JSON
 from podspace.node import pod_state, status
 from podspace.node.admission import Refusal
@@ -16,6 +16,8 @@ from podspace.node.context import NodeContext
 from podspace.node.pod import Pod
 from podspace.node.pod_state import PodState
 from podspace.runtime.model import ContainerState
+
+MANAGER = "kubelet"  # who owns a Pod's status in managedFields
 
 
 async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool = False) -> None:
@@ -38,7 +40,9 @@ async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool 
         if raw["metadata"]["uid"] != pod.uid:
             return None
         fresh = status.compute(pod.with_raw(raw), facts)
-        return raw | {"status": fresh} if fresh != raw.get("status") else None
+        if fresh == raw.get("status"):
+            return None
+        return managedfields.with_status("Pod", "v1", raw, raw | {"status": fresh}, MANAGER, times.rfc3339(facts.now))
 
     try:
         await context.store.mutate("pods", pod.namespace, pod.name, put, durable=False)

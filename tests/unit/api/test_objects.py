@@ -19,7 +19,7 @@ def test_a_new_object_gets_its_identity_from_the_server() -> None:
         assert answer.status == 201
         obj = answer.json
         assert list(obj) == ["kind", "apiVersion", "metadata", "data"]
-        assert list(obj["metadata"]) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+        assert list(obj["metadata"]) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields"]
         assert obj["metadata"]["uid"] != "mine"
         assert (await client.get(f"{CONFIGMAPS}/c")).json == obj
 
@@ -75,15 +75,6 @@ def test_every_kind_of_patch_is_understood(kind: str, body: object) -> None:
     async def scene(client: Client) -> None:
         await client.post(CONFIGMAPS, configmap("c"))
         assert (await client.patch(f"{CONFIGMAPS}/c", body, kind)).json["metadata"]["labels"] == {"x": "1"}
-
-    played(scene)
-
-
-def test_server_side_apply_is_refused_with_advice() -> None:
-    async def scene(client: Client) -> None:
-        answer = await client.send("PATCH", f"{CONFIGMAPS}/c", b"{}", Content_Type="application/apply-patch+yaml")
-        assert answer.status == 415
-        assert "--server-side" in answer.message
 
     played(scene)
 
