@@ -16,7 +16,7 @@ from pathlib import Path
 
 from podspace import errors
 from podspace.image import registries_conf
-from podspace.linux import cgroups, mounts, netlink, procfs, syscalls
+from podspace.linux import cgroups, mounts, procfs, rtnetlink, syscalls
 from podspace.oci import runtimes
 from podspace.runtime import pause
 from podspace.settings import Settings
@@ -148,7 +148,7 @@ def _v2_controllers() -> list[str]:
 def _network() -> Check:
     def attempt() -> None:
         syscalls.unshare(syscalls.CLONE_NEWNET)
-        with netlink.Route() as route:
+        with rtnetlink.Route() as route:
             route.add_bridge("probe0", mac=bytes.fromhex("0a580a580001"))
             bridge = route.link("probe0")
             route.add_veth(

@@ -21,7 +21,7 @@ Examples:
 FLAGS = (
     *server_flags.PLACE,
     flags.Flag("cri-socket", takes="PATH", help="where the kubelet finds it (default /run/podspace/cri.sock, or below --root)"),
-    flags.Flag("pod-cidr", takes="NETWORK", help="addresses of Pods (default: a free /24 of 10.74.0.0/16)"),
+    server_flags.POD_CIDR,
     flags.Flag("skip-checks", help="start although a check of doctor fails"),
 )
 

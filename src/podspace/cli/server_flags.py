@@ -13,6 +13,9 @@ PLACE = (
     flags.Flag("oci-runtime", takes="NAME", help="crun, runc, or a path (default: crun, else runc)"),
     flags.Flag("registries-conf", takes="FILE", help="containers-registries.conf(5) to use"),
 )
+POD_CIDR = flags.Flag(
+    "pod-cidr", takes="NETWORKS", help="addresses of Pods: IPv4, or IPv4,IPv6 (default: a free /24 of 10.74.0.0/16, with IPv6 a /64)"
+)
 
 
 def make(options: flags.Options) -> settings.Settings:

@@ -13,7 +13,7 @@ from cri_api.v1 import api_pb2 as pb
 
 from podspace import errors
 from podspace.cri import owned
-from podspace.network import hostports
+from podspace.network.attachment import HostPort
 from podspace.runtime import model
 
 _MODES = {
@@ -56,21 +56,19 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
     )
 
 
-def host_port(mapping: pb.PortMapping) -> hostports.HostPort:
-    """Raises: BadRequest, Unsupported (the built-in network is IPv4)."""
+def host_port(mapping: pb.PortMapping) -> HostPort:
+    """Raises: BadRequest."""
     if not (0 < mapping.host_port < 65536 and 0 < mapping.container_port < 65536):
         raise errors.BadRequest(f"port mapping {mapping.host_port} to {mapping.container_port}: not ports")
     try:
-        address = ipaddress.ip_address(mapping.host_ip or "0.0.0.0")
+        host_ip = str(ipaddress.ip_address(mapping.host_ip)) if mapping.host_ip else ""
     except ValueError as error:
         raise errors.BadRequest(f'port mapping {mapping.host_port}: host_ip "{mapping.host_ip}" is not an address') from error
-    if address.version != 4 and not address.is_unspecified:
-        raise errors.Unsupported(f"port mapping {mapping.host_port}: host_ip {address} is IPv6, and the network of sandboxes is IPv4")
-    return hostports.HostPort(
+    return HostPort(
         protocol=pb.Protocol.Name(mapping.protocol).lower(),
         host_port=mapping.host_port,
         container_port=mapping.container_port,
-        host_ip="" if address.is_unspecified else str(address),
+        host_ip=host_ip,
     )
 
 

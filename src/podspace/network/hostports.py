@@ -1,7 +1,11 @@
-"""Ports of the host that lead into sandboxes: one nftables table of our own, written anew as a whole whenever one comes or goes.
+"""Ports of the host that lead into sandboxes: nftables tables of our own, written anew as a whole whenever a port comes or goes.
 
 Called by ``bridge``. Which sandbox has which port is the engine's to remember; a new server tells it again. Only the built-in network
-has these; with CNI the portmap plugin does the same. Source: nft(8); containernetworking portmap for what must work (127.0.0.1 too).
+has these; with CNI the portmap plugin does the same. Source: nft(8); containernetworking portmap for what must work.
+
+Three things beside the translation itself. What a Pod or the host's own loopback sends to such a port gets another source, or the answer
+would not come back this way. Flows of UDP that began before the port was there would go on past it, so they are forgotten. And 127.0.0.1
+works only with ``route_localnet``, which by itself would show the host's own loopback to every Pod (CVE-2020-8558): a rule keeps it shut.
 """
 
 from __future__ import annotations
@@ -9,54 +13,48 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from podspace import errors
+from podspace.linux import conntrack
 from podspace.network import masquerade
+from podspace.network.attachment import HostPort
+from podspace.network.subnet import Network
 
 log = logging.getLogger(__name__)
-_ANY = frozenset({"", "0.0.0.0"})
+_LOCALNET = "/proc/sys/net/ipv4/conf/{}/route_localnet"
+_FAMILY = {4: "ip", 6: "ip6"}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPort:
-    """``protocol``: tcp, udp or sctp. ``host_ip``: "" = every address of the host."""
-
-    protocol: str
-    host_port: int
-    container_port: int
-    host_ip: str = ""
-
-    def clashes(self, other: HostPort) -> bool:
-        """Whether both cannot be had."""
-        if (self.protocol, self.host_port) != (other.protocol, other.host_port):
-            return False
-        return self.host_ip == other.host_ip or self.host_ip in _ANY or other.host_ip in _ANY
-
-
-Published = Mapping[str, tuple[str, tuple[HostPort, ...]]]
+Published = Mapping[str, tuple[Sequence[str], tuple[HostPort, ...]]]
 
 
 class HostPorts:
-    """The table of one server."""
+    """The tables of one server, one for each IP family that has Pods."""
 
     def __init__(self, table: str, bridge: str) -> None:
         self._table = f"{table}_ports"
         self._bridge = bridge
-        self._published: dict[str, tuple[str, tuple[HostPort, ...]]] = {}
+        self._networks: Sequence[Network] = ()
+        self._published: dict[str, tuple[Sequence[str], tuple[HostPort, ...]]] = {}
         self._changing = asyncio.Lock()
 
-    async def publish(self, sandbox_id: str, address: str, wanted: Sequence[HostPort]) -> None:
-        """Idempotent. Raises: Unavailable (taken by another sandbox), Unsupported (no nft), ToolError."""
+    def serve(self, networks: Sequence[Network]) -> None:
+        """Say which networks the Pods are in, before the first ``publish``."""
+        self._networks = networks
+
+    async def publish(self, sandbox_id: str, addresses: Sequence[str], wanted: tuple[HostPort, ...]) -> None:
+        """Idempotent. Raises: Unavailable (taken by another sandbox), Unsupported (no nft, no address of that family), ToolError."""
         _refuse_clashes(sandbox_id, wanted, self._published)
-        self._published[sandbox_id] = (address, tuple(wanted))
+        _refuse_families(wanted, addresses)
+        self._published[sandbox_id] = (addresses, wanted)
         try:
             await self._apply()
         except BaseException:
             self._published.pop(sandbox_id, None)
             raise
+        if ports := frozenset(port.host_port for port in wanted if port.protocol == "udp"):
+            await asyncio.to_thread(_forget_flows, ports)
 
     async def withdraw(self, sandbox_id: str) -> None:
         """Not published: fine."""
@@ -64,16 +62,18 @@ class HostPorts:
             await self._apply()
 
     async def remove(self) -> None:
-        """Take the table away, if it is there."""
-        await masquerade.remove(self._table)
+        """Take the tables away, if they are there."""
+        for network in self._networks:
+            await masquerade.remove(self._table, _FAMILY[network.version])
 
     async def _apply(self) -> None:
         async with self._changing:
             if not self._published:
                 await self.remove()
                 return
-            await masquerade.load(ruleset(self._table, self._bridge, self._published))
-            Path(f"/proc/sys/net/ipv4/conf/{self._bridge}/route_localnet").write_text("1")  # 127.0.0.1:port is to work
+            # The guard of the host's loopback is in the same transaction, so it is there before the loopback is let through.
+            await masquerade.load("".join(ruleset(self._table, self._bridge, network, self._published) for network in self._networks))
+            Path(_LOCALNET.format(self._bridge)).write_text("1")
 
 
 def _refuse_clashes(sandbox_id: str, wanted: Sequence[HostPort], published: Published) -> None:
@@ -83,18 +83,35 @@ def _refuse_clashes(sandbox_id: str, wanted: Sequence[HostPort], published: Publ
                 raise errors.Unavailable(f"host port {port.host_port}/{port.protocol} is taken by sandbox {other}")
 
 
-def ruleset(table: str, bridge: str, published: Published) -> str:
-    """The text for ``nft -f -``. What comes from the host's own loopback needs another source to find its way back."""
-    rules = "\n".join(f"    {_rule(address, port)}" for address, ports in published.values() for port in ports)
-    return f"""\
-add table ip {table}
-delete table ip {table}
-table ip {table} {{
+def _refuse_families(wanted: Sequence[HostPort], addresses: Sequence[str]) -> None:
+    present = {ipaddress.ip_address(address).version for address in addresses}
+    for port in wanted:
+        if not port.families & present:
+            raise errors.Unsupported(
+                f"host port {port.host_port}/{port.protocol} at {port.host_ip}: the network of Pods has no IPv{max(port.families)}"
+            )
+
+
+def _forget_flows(ports: frozenset[int]) -> None:
+    try:
+        conntrack.forget_udp(ports)
+    except OSError as error:
+        log.warning("clients that sent to UDP ports %s before they led to a Pod may have to try again: %s", sorted(ports), error)
+
+
+def ruleset(table: str, bridge: str, network: Network, published: Published) -> str:
+    """The text for ``nft -f -``, for the network's family."""
+    family = _FAMILY[network.version]
+    rules = "\n".join(f"    {rule}" for rule in _rules(network.version, published))
+    text = f"""\
+add table {family} {table}
+delete table {family} {table}
+table {family} {table} {{
   chain ports {{
 {rules}
   }}
   chain prerouting {{
-    type nat hook prerouting priority dstnat; policy accept;
+    type nat hook prerouting priority -100; policy accept;
     fib daddr type local jump ports
   }}
   chain output {{
@@ -102,13 +119,30 @@ table ip {table} {{
     fib daddr type local jump ports
   }}
   chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
+    type nat hook postrouting priority 100; policy accept;
+    ct status dnat {family} saddr {network} oifname "{bridge}" masquerade
+  {"  ip saddr 127.0.0.0/8 oifname " + f'"{bridge}"' + " masquerade" if network.version == 4 else ""}
   }}
-}}
+"""
+    return text + (_GUARD.format(bridge=bridge) if network.version == 4 else "") + "}\n"
+
+
+_GUARD = """\
+  chain guard {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+  }}
 """
 
 
-def _rule(address: str, port: HostPort) -> str:
-    host = "" if port.host_ip in _ANY else f"ip daddr {ipaddress.IPv4Address(port.host_ip)} "
-    return f"{host}{port.protocol} dport {port.host_port} dnat to {ipaddress.IPv4Address(address)}:{port.container_port}"
+def _rules(version: int, published: Published) -> Iterator[str]:
+    for addresses, ports in published.values():
+        address = next((a for a in map(ipaddress.ip_address, addresses) if a.version == version), None)
+        yield from (_rule(address, port) for port in ports if address is not None and version in port.families)
+
+
+def _rule(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: HostPort) -> str:
+    family = _FAMILY[address.version]
+    host = "" if port.on_every_address else f"{family} daddr {ipaddress.ip_address(port.host_ip)} "
+    inside = f"[{address}]" if address.version == 6 else str(address)
+    return f"{host}{port.protocol} dport {port.host_port} dnat to {inside}:{port.container_port}"

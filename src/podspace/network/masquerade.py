@@ -1,4 +1,4 @@
-"""Lets Pods reach the world: forwarding on, and one nftables table of our own that rewrites their source address.
+"""Lets Pods reach the world: forwarding on, and one nftables table of our own per IP family that rewrites their source address.
 
 Called by ``bridge`` at set-up and tear-down, never while a Pod starts. Nobody else's table or chain is touched.
 Source: nft(8); the add-delete-add idiom makes one transaction of "replace, whether or not it is there".
@@ -6,16 +6,20 @@ Source: nft(8); the add-delete-add idiom makes one transaction of "replace, whet
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from podspace import errors
+from podspace.aio import process
+from podspace.network.subnet import Network
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+CONF6 = Path("/proc/sys/net/ipv6/conf")
 NFT = "nft"
+_MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
+_FAMILY = {4: "ip", 6: "ip6"}
 
 log = logging.getLogger(__name__)
 
@@ -24,36 +28,61 @@ def table_name(instance: str) -> str:
     return f"podspace_{instance}" if instance else "podspace"
 
 
-def ruleset(table: str, bridge: str, network: ipaddress.IPv4Network) -> str:
+def ruleset(table: str, bridge: str, network: Network) -> str:
     """The text for ``nft -f -``. Multicast keeps its source, as routers expect."""
+    family = _FAMILY[network.version]
     return f"""\
-add table ip {table}
-delete table ip {table}
-table ip {table} {{
+add table {family} {table}
+delete table {family} {table}
+table {family} {table} {{
   chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {network} ip daddr != 224.0.0.0/4 oifname != "{bridge}" masquerade
+    type nat hook postrouting priority 100; policy accept;
+    {family} saddr {network} {family} daddr != {_MULTICAST[network.version]} oifname != "{bridge}" masquerade
   }}
 }}
 """
 
 
-def enable_forwarding() -> None:
-    """Turn IPv4 forwarding on if it is off; a machine that forbids it still gets Pods, which then reach only each other and the host."""
+def enable_forwarding(*, ipv6: bool) -> None:
+    """Turn forwarding on if it is off; a machine that forbids it still gets Pods, which then reach only each other and the host."""
+    _switch_on(FORWARDING)
+    if ipv6 and _read(CONF6 / "all/forwarding") != "1":
+        _keep_listening_to_routers()
+        _switch_on(CONF6 / "all/forwarding")
+
+
+def _keep_listening_to_routers() -> None:
+    """A kernel that forwards no longer takes its own default route from a router, unless told so for the interface.
+
+    Source: linux Documentation/networking/ip-sysctl.rst, accept_ra.
+    """
+    for file in CONF6.glob("*/accept_ra"):
+        if file.parent.name not in ("all", "default", "lo") and _read(file) == "1":
+            file.write_text("2")
+
+
+def _switch_on(file: Path) -> None:
     try:
-        if FORWARDING.read_text().strip() != "1":
-            FORWARDING.write_text("1")
+        if _read(file) != "1":
+            file.write_text("1")
     except OSError as error:
-        log.warning("Pods will not reach other machines: cannot set %s: %s", FORWARDING, error.strerror)
+        log.warning("Pods will not reach other machines: cannot set %s: %s", file, error.strerror)
 
 
-async def install(table: str, bridge: str, network: ipaddress.IPv4Network) -> bool:
-    """Load the table; False, with a warning in the log, where the machine cannot."""
-    if shutil.which(NFT) is None:
-        log.warning("Pods will not reach other machines: no nft program; install the package nftables and start again")
-        return False
+def _read(file: Path) -> str:
     try:
-        await _nft(ruleset(table, bridge, network))
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+async def install(table: str, bridge: str, networks: Sequence[Network]) -> bool:
+    """Load the tables; False, with a warning in the log, where the machine cannot."""
+    try:
+        await load("".join(ruleset(table, bridge, network) for network in networks))
+    except errors.Unsupported as error:
+        log.warning("Pods will not reach other machines: %s and start again", error)
+        return False
     except errors.ToolError as error:
         log.warning("Pods will not reach other machines: %s", error)
         return False
@@ -62,20 +91,12 @@ async def install(table: str, bridge: str, network: ipaddress.IPv4Network) -> bo
 
 async def load(rules: str) -> None:
     """Raises: Unsupported (no nft), ToolError."""
-    if shutil.which(NFT) is None:
+    if shutil.which(NFT, path=process.fixed_environment()["PATH"]) is None:
         raise errors.Unsupported("no nft program: install the package nftables")
-    await _nft(rules)
+    (await process.run([NFT, "-f", "-"], stdin=rules.encode())).check()
 
 
-async def remove(table: str) -> None:
+async def remove(table: str, family: str = "ip") -> None:
     """Take the table away, if it is there."""
-    if shutil.which(NFT) is not None:
-        await _nft(f"add table ip {table}\ndelete table ip {table}\n")
-
-
-async def _nft(commands: str) -> None:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(NFT, "-f", "-", stdin=pipe, stdout=asyncio.subprocess.DEVNULL, stderr=pipe)
-    _, stderr = await process.communicate(commands.encode())
-    if process.returncode:
-        raise errors.ToolError([NFT, "-f", "-"], process.returncode, stderr.decode(errors="replace"))
+    if shutil.which(NFT, path=process.fixed_environment()["PATH"]) is not None:
+        await load(f"add table {family} {table}\ndelete table {family} {table}\n")

@@ -6,10 +6,11 @@ Source: kubelet pkg/kubelet/kubelet.go rejectPod; pkg/kubelet/sysctl/allowlist.g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
-from podspace.node import support
+from podspace.node import host_ports, support
 
 _SAFE_SYSCTLS = frozenset(
     {
@@ -37,11 +38,13 @@ class Refusal:
     message: str
 
 
-def refusal(pod: JSON) -> Refusal | None:
-    """Return why the node does not run the Pod, None if it does."""
+def refusal(pod: JSON, others: Iterable[JSON] = ()) -> Refusal | None:
+    """Return why the node does not run the Pod beside ``others``, which it runs already; None if it does."""
     if fields := support.unsupported(pod):
         return Refusal(reason="Unsupported", message=support.in_words(fields))
     spec = pod["spec"]
+    if host_ports.taken(pod, others):
+        return Refusal(reason="NodePorts", message=f"Predicate NodePorts failed: {host_ports.TAKEN}")
     for item in (spec.get("securityContext") or {}).get("sysctls") or ():
         name = item["name"].replace("/", ".")
         if name not in _SAFE_SYSCTLS:

@@ -13,7 +13,7 @@ from typing import Any
 from podspace.image import reference
 from podspace.image.model import Image
 from podspace.kube.json import JSON
-from podspace.node import dns, environment, resources
+from podspace.node import dns, environment, host_ports, resources
 from podspace.node.pod import Container, Pod
 from podspace.node.volume_mounts import Source
 from podspace.runtime import model
@@ -43,6 +43,7 @@ def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str) 
         network=node if pod.host_network else own,
         ipc=node if pod.host_ipc else own,
         sysctls=sysctls,
+        host_ports=() if pod.host_network else host_ports.of_pod(pod.spec),
         labels=pod.raw["metadata"].get("labels") or {},
         annotations=pod.raw["metadata"].get("annotations") or {},
     )

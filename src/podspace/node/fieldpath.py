@@ -19,10 +19,10 @@ _SUBSCRIPT = re.compile(r"^(metadata\.(?:labels|annotations))\['(.*)'\]$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """What the downward API tells of the node. Sizes in bytes, CPU in thousandths."""
+    """What the downward API tells of the node. Sizes in bytes, CPU in thousandths. ``ips``: at most one of each family, IPv4 first."""
 
     name: str
-    ip: str
+    ips: tuple[str, ...]
     cpu_milli: int
     memory_bytes: int
 
@@ -46,8 +46,10 @@ def value(pod: Pod, path: str, node: NodeFacts, pod_ips: tuple[str, ...]) -> str
             return str(spec.get("nodeName") or node.name)
         case "spec.serviceAccountName":
             return str(spec.get("serviceAccountName") or "default")
-        case "status.hostIP" | "status.hostIPs":
-            return node.ip
+        case "status.hostIP":
+            return node.ips[0] if node.ips else ""
+        case "status.hostIPs":
+            return ",".join(node.ips)
         case "status.podIP":
             return pod_ips[0] if pod_ips else ""
         case "status.podIPs":

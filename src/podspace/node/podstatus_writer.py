@@ -31,7 +31,7 @@ async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool 
         previous=pod_state.previous_instances(context.engine, pod, observed),
         problems=dict(state.problems),
         messages=state.messages,
-        host_ip=context.facts.ip,
+        host_ips=context.facts.ips,
         now=time.time(),
         ended=ended,
     )

@@ -7,6 +7,7 @@ machine does. Reads /proc and /etc only.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import platform
@@ -31,24 +32,26 @@ _LEASES = "leases.coordination.k8s.io"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 
 
-def gather_facts(settings: Settings, *, gateway_ip: str = "") -> NodeFacts:
-    """Return name, address and size of this machine."""
+def gather_facts(settings: Settings) -> NodeFacts:
+    """Return name, addresses and size of this machine."""
+    found = (_primary_address(socket.AF_INET, "192.0.2.1"), _primary_address(socket.AF_INET6, "2001:db8::1"))
     return NodeFacts(
         name=settings.node_name or socket.gethostname().lower(),
-        ip=_primary_address() or gateway_ip or "127.0.0.1",
+        ips=tuple(filter(None, found)) or ("127.0.0.1",),
         cpu_milli=len(os.sched_getaffinity(0)) * 1000,
         memory_bytes=_memory_bytes(),
     )
 
 
-def _primary_address() -> str:
-    """The source address of the default route; connecting a UDP socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+def _primary_address(family: int, somewhere: str) -> str:
+    """The source address of the default route, "" without one; connecting a UDP socket sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
+            address = ipaddress.ip_address(probe.getsockname()[0].partition("%")[0])
+    except OSError:
+        return ""
+    return "" if address.is_link_local else str(address)
 
 
 def _memory_bytes() -> int:
@@ -114,7 +117,10 @@ class Registration:
             "capacity": size,
             "allocatable": dict(size),
             "conditions": _conditions(now),
-            "addresses": [{"type": "InternalIP", "address": self._facts.ip}, {"type": "Hostname", "address": self._facts.name}],
+            "addresses": [
+                *({"type": "InternalIP", "address": ip} for ip in self._facts.ips),
+                {"type": "Hostname", "address": self._facts.name},
+            ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
             "nodeInfo": self._node_info(architecture),
         }

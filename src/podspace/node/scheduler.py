@@ -14,7 +14,7 @@ import time
 from podspace import errors
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import requests, support
+from podspace.node import host_ports, requests, support
 from podspace.node.recorder import Recorder
 from podspace.store.store import Store
 
@@ -93,9 +93,12 @@ class Scheduler:
             await self._look_again()
 
     def _lacks(self, pod: JSON, node: JSON | None) -> str | None:
-        if node is None or not requests.of_pod(pod["spec"]):
+        """What others on the node have: a port of the host, or too much of its resources."""
+        if node is None or not (requests.of_pod(pod["spec"]) or host_ports.of_pod(pod["spec"])):
             return None
         running = [other for other in self._store.list("pods")[0] if other["spec"].get("nodeName") and not _is_over(other)]
+        if host_ports.taken(pod, running):
+            return f"1 {host_ports.TAKEN}."
         return requests.insufficient(pod, running, node)
 
     async def _look_again(self) -> None:

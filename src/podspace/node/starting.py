@@ -96,7 +96,7 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
 
 def _ips(context: NodeContext, pod: Pod, observed: Observed) -> tuple[str, ...]:
     if pod.host_network:
-        return (context.facts.ip,)
+        return context.facts.ips
     return observed.sandbox.ips if observed.sandbox is not None else ()
 
 

@@ -34,7 +34,7 @@ class Facts:
     previous: Mapping[str, ContainerStatus] = field(default_factory=dict)  # the instance before the newest one, per name
     problems: Mapping[str, Problem] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)  # container id -> termination message
-    host_ip: str = ""
+    host_ips: tuple[str, ...] = ()
     now: float
     ended: bool = False  # the Pod is deleted and nothing of it runs
 
@@ -55,8 +55,8 @@ def compute(pod: Pod, facts: Facts) -> JSON:
         "qosClass": old.get("qosClass") or qos.qos_class(pod.spec),
     }
     status |= {key: old[key] for key in ("reason", "message", "nominatedNodeName", "resize") if key in old}
-    if facts.host_ip:
-        status |= {"hostIP": facts.host_ip, "hostIPs": [{"ip": facts.host_ip}]}
+    if facts.host_ips:
+        status |= {"hostIP": facts.host_ips[0], "hostIPs": [{"ip": ip} for ip in facts.host_ips]}
     status |= _addresses(pod, facts, old)
     for key, statuses in (("initContainerStatuses", inits), ("containerStatuses", mains), ("ephemeralContainerStatuses", ephemerals)):
         if statuses:
@@ -71,10 +71,8 @@ def _final(phase: str | None) -> str | None:
 
 def _addresses(pod: Pod, facts: Facts, old: JSON) -> JSON:
     sandbox = facts.observed.sandbox
-    if pod.host_network:
-        ips: tuple[str, ...] = (facts.host_ip,) if facts.host_ip else ()
-    else:
-        ips = sandbox.ips if sandbox is not None else ()
+    own = sandbox.ips if sandbox is not None else ()
+    ips = facts.host_ips if pod.host_network else own
     if not ips:
         return {key: old[key] for key in ("podIP", "podIPs") if key in old}
     return {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from podspace import errors
 from podspace.kube.json import JSON
@@ -154,13 +154,20 @@ class PodWorker:
         """Whether a Pod that has not begun may begin; one that has failed without having begun never does."""
         if self.pod.phase in ("Succeeded", "Failed"):
             return False
-        if refused := admission.refusal(self.pod.raw):
+        if refused := admission.refusal(self.pod.raw, self._others()):
             self._context.recorder.warning(self.pod.raw, refused.reason, refused.message)
             await podstatus_writer.reject(self._context, self.pod, refused)
             return False
         if fields := support.not_enforced(self.pod.raw):
             self._context.recorder.warning(self.pod.raw, "NotEnforced", f"podspace does not enforce {', '.join(fields)}")
         return True
+
+    def _others(self) -> Iterator[JSON]:
+        """Pods that this node has taken on before."""
+        for other in self._context.store.list("pods")[0]:
+            status = other.get("status") or {}
+            if status.get("startTime") and status.get("phase") not in ("Succeeded", "Failed") and other["metadata"]["uid"] != self.pod.uid:
+                yield other
 
     async def _write(self) -> None:
         await podstatus_writer.write(self._context, self.pod, self.state)

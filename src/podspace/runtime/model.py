@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType
 
-from podspace.network.hostports import HostPort
+from podspace.network.attachment import HostPort
 
 SandboxId = NewType("SandboxId", str)
 ContainerId = NewType("ContainerId", str)

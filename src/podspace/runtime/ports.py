@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from podspace.network.hostports import HostPort
+from podspace.network.attachment import Attachment
 
 
 class ImageConfig(Protocol):
@@ -45,16 +45,13 @@ class Images(Protocol):
 
 
 class Network(Protocol):
-    """What gives a sandbox its address."""
+    """What gives a sandbox its addresses."""
 
-    async def attach(self, sandbox_id: str, pid: int, /) -> tuple[str, ...]:
-        """Configure the netns of ``pid``; return its addresses."""
-
-    async def publish(self, sandbox_id: str, address: str, wanted: Sequence[HostPort], /) -> None:
-        """Lead ports of the host to the sandbox, until it is detached."""
+    async def attach(self, wanted: Attachment, /) -> tuple[str, ...]:
+        """Configure the netns of the sandbox, lead its ports of the host there; return its addresses, the first one first."""
 
     async def detach(self, sandbox_id: str, /) -> None:
-        """Take the address back. Not attached: fine."""
+        """Take all of it back. Not attached: fine."""
 
-    async def recover(self, live: Mapping[str, int], /) -> None:
-        """Adopt what these sandboxes (id -> pid) have, remove the rest."""
+    async def recover(self, live: Sequence[Attachment], /) -> None:
+        """Adopt what these sandboxes have, remove the rest."""

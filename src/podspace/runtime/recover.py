@@ -58,12 +58,8 @@ async def recover(here: world.World) -> None:
     await together.every(_tried(_container(here, item, conmons), item.id) for item in list(here.containers.values()))
     await together.every(_tried(_sandbox(here, item), item.id) for item in list(here.sandboxes.values()))
     await _orphans(here, conmons)
-    await here.network.recover(
-        {sandbox.id: sandbox.facts.pid for sandbox in here.sandboxes.values() if sandbox.ready and sandbox.facts.ips}
-    )
-    for sandbox in here.sandboxes.values():
-        if sandbox.config.host_ports and sandbox.ready and sandbox.facts.ips:
-            await here.network.publish(sandbox.id, sandbox.facts.ips[0], sandbox.config.host_ports)
+    attached = [sandbox for sandbox in here.sandboxes.values() if sandbox.ready and sandbox.facts.ips]
+    await here.network.recover([sandbox_run.attachment(sandbox) for sandbox in attached])
 
 
 async def _tried(step: Coroutine[Any, Any, None], identifier: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from podspace import errors
 from podspace.aio import cleanup
 from podspace.linux import cgroups, mounts, pidfd
+from podspace.network.attachment import Attachment
 from podspace.runtime import codec, layout, model, pause, records, sandbox_stop, spec_sandbox, world
 
 _UNDO_SECONDS = 30
@@ -60,13 +61,30 @@ async def _build(here: world.World, sandbox: records.Sandbox) -> None:
     _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
     ips: tuple[str, ...] = ()
     if sandbox.config.network is not model.NamespaceMode.NODE:
-        ips = await here.network.attach(sandbox.id, sandbox.facts.pid)
+        ips = await here.network.attach(attachment(sandbox))
         layout.write_text(folder.hosts, spec_sandbox.hosts(hostname, ips))
-        if sandbox.config.host_ports and ips:
-            await here.network.publish(sandbox.id, ips[0], sandbox.config.host_ports)
     pause.show_as_pause(sandbox)
     sandbox.learn(ips=ips, ready=True)
     here.layout.save_sandbox(sandbox)
+
+
+def attachment(sandbox: records.Sandbox) -> Attachment:
+    """What it asks of its network."""
+    config = sandbox.config
+    return Attachment(
+        sandbox_id=sandbox.id,
+        pid=sandbox.facts.pid,
+        owner=config.owner,
+        namespace=config.namespace,
+        name=config.name,
+        uid=config.uid,
+        host_ports=config.host_ports,
+        annotations=config.annotations,
+        dns_servers=config.dns.servers,
+        dns_searches=config.dns.searches,
+        dns_options=config.dns.options,
+        cgroup=sandbox.intent.cgroup,
+    )
 
 
 def hostname_of(config: model.SandboxConfig) -> str:

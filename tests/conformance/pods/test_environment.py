@@ -268,10 +268,12 @@ def test_paths_of_the_host(node: Server) -> None:
 
 def test_names_and_hosts(node: Server) -> None:
     lines = pods.output(node, "names")
-    ip = node.pod("names")["status"]["podIP"]
+    status = node.pod("names")["status"]
+    assert status["podIP"] == status["podIPs"][0]["ip"]
     assert lines[:4] == ["web", "web", "# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost"]
-    assert lines[-4:] == [
-        f"{ip}\tweb.sub.default.svc.cluster.local\tweb",
+    ips = [entry["ip"] for entry in status["podIPs"]]
+    assert lines[-3 - len(ips) :] == [
+        *(f"{ip}\tweb.sub.default.svc.cluster.local\tweb" for ip in ips),
         "",
         "# Entries added by HostAliases.",
         "192.0.2.7\tone\ttwo",
@@ -293,7 +295,7 @@ def test_the_hosts_network(node: Server) -> None:
     status = node.pod("host-net")["status"]
     assert lines[0] == node.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.labels.kubernetes\\.io/hostname}")
     assert "# Kubernetes-managed hosts file (host network)." in lines
-    assert status["podIP"] == status["hostIP"]
+    assert (status["podIP"], status["podIPs"]) == (status["hostIP"], status["hostIPs"])
 
 
 def test_a_volume_in_memory_outlives_the_server(own_server: Server) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from podspace.cli import checks
-from podspace.linux import mounts, netlink
+from podspace.linux import mounts, rtnetlink
 from podspace.settings import Paths, Settings
 
 pytestmark = pytest.mark.root
 
 
 def _links() -> set[str]:
-    with netlink.Route() as route:
+    with rtnetlink.Route() as route:
         return {link.name for link in route.links() if link.name.startswith("probe")}
 
 

@@ -7,14 +7,14 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from podspace import settings
 from podspace.linux import cgroups, mounts
-from podspace.network import hostports
+from podspace.network.attachment import Attachment
 from podspace.runtime import engine, model, recover
 from podspace.wire import streams
 
@@ -49,18 +49,15 @@ class Network:
     attached: dict[str, int] = field(default_factory=dict)
     recovered: dict[str, int] = field(default_factory=dict)
 
-    async def attach(self, sandbox_id: str, pid: int) -> tuple[str, ...]:
-        self.attached[sandbox_id] = pid
+    async def attach(self, wanted: Attachment) -> tuple[str, ...]:
+        self.attached[wanted.sandbox_id] = wanted.pid
         return ("10.99.0.2",)
-
-    async def publish(self, sandbox_id: str, address: str, wanted: Sequence[hostports.HostPort]) -> None:
-        pass
 
     async def detach(self, sandbox_id: str) -> None:
         self.attached.pop(sandbox_id, None)
 
-    async def recover(self, live: Mapping[str, int]) -> None:
-        self.recovered = dict(live)
+    async def recover(self, live: Sequence[Attachment]) -> None:
+        self.recovered = {item.sandbox_id: item.pid for item in live}
 
 
 def make_layer(folder: Path) -> Path:

@@ -70,6 +70,15 @@ def test_a_sandbox_keeps_what_it_was_given() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("host_ip", "said"), [("", ""), ("0.0.0.0", "0.0.0.0"), ("::", "::"), ("192.0.2.1", "192.0.2.1"), ("2001:DB8:0::1", "2001:db8::1")]
+)
+def test_a_port_of_the_host_is_at_the_addresses_it_names(host_ip: str, said: str) -> None:
+    mapping = pb.PortMapping(host_port=8080, container_port=80, host_ip=host_ip)
+    [found] = translate.sandbox(sandbox_message(port_mappings=[mapping, pb.PortMapping(container_port=81)])).host_ports
+    assert (found.host_ip, found.protocol, found.host_port, found.container_port) == (said, "tcp", 8080, 80)
+
+
 def test_without_a_word_on_namespaces_the_pid_namespace_is_the_pods() -> None:
     assert translate.sandbox(sandbox_message()).pid is model.NamespaceMode.POD
     assert translate.container(container_message(), place(), "sha256:1").pid is model.NamespaceMode.POD
@@ -83,7 +92,6 @@ def test_without_a_word_on_namespaces_the_pid_namespace_is_the_pods() -> None:
         (sandbox_message(linux=pb.LinuxPodSandboxConfig(cgroup_parent="/../x")), errors.BadRequest),
         (sandbox_message(port_mappings=[pb.PortMapping(host_port=80, container_port=70000)]), errors.BadRequest),
         (sandbox_message(port_mappings=[pb.PortMapping(host_port=80, container_port=80, host_ip="nowhere")]), errors.BadRequest),
-        (sandbox_message(port_mappings=[pb.PortMapping(host_port=80, container_port=80, host_ip="fe80::1")]), errors.Unsupported),
     ],
 )
 def test_a_sandbox_that_cannot_be_is_refused(message: pb.PodSandboxConfig, kind: type[Exception]) -> None:

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import ipaddress
+
+import pytest
+
 from podspace.network import hostports
+from podspace.network.attachment import HostPort
 
-WEB = hostports.HostPort(protocol="tcp", host_port=8080, container_port=80)
+WEB = HostPort(protocol="tcp", host_port=8080, container_port=80)
+HOME = ipaddress.IPv4Network("10.0.0.0/24")
+HOME6 = ipaddress.IPv6Network("fd00::/64")
+ADDRESSES = ("10.0.0.2", "fd00::2")
 
 
-def test_each_port_is_a_rule() -> None:
-    dns = hostports.HostPort(protocol="udp", host_port=53, container_port=5353, host_ip="192.0.2.1")
-    text = hostports.ruleset("t", "br0", {"s": ("10.0.0.2", (WEB, dns))})
+def at(host_ip: str, protocol: str = "tcp") -> HostPort:
+    return HostPort(protocol=protocol, host_port=8080, container_port=80, host_ip=host_ip)
+
+
+def test_each_port_is_a_rule_of_its_family() -> None:
+    dns = HostPort(protocol="udp", host_port=53, container_port=5353, host_ip="192.0.2.1")
+    published = {"s": (ADDRESSES, (WEB, dns, at("2001:db8::1")))}
+    text = hostports.ruleset("t", "br0", HOME, published)
     assert "    tcp dport 8080 dnat to 10.0.0.2:80\n" in text
     assert "    ip daddr 192.0.2.1 udp dport 53 dnat to 10.0.0.2:5353\n" in text
+    assert "2001" not in text
+    text = hostports.ruleset("t", "br0", HOME6, published)
+    assert "    tcp dport 8080 dnat to [fd00::2]:80\n" in text
+    assert "    ip6 daddr 2001:db8::1 tcp dport 8080 dnat to [fd00::2]:80\n" in text
+    assert "192" not in text
 
 
-def test_ports_clash_when_an_address_would_have_both() -> None:
-    here = hostports.HostPort(protocol="tcp", host_port=8080, container_port=1, host_ip="192.0.2.1")
-    there = hostports.HostPort(protocol="tcp", host_port=8080, container_port=1, host_ip="192.0.2.2")
-    assert WEB.clashes(here)
-    assert here.clashes(WEB)
-    assert not here.clashes(there)
-    assert not WEB.clashes(hostports.HostPort(protocol="udp", host_port=8080, container_port=80))
+def test_the_loopback_that_ports_need_is_shut_to_pods_in_the_same_transaction() -> None:
+    assert 'iifname "br0" ip daddr 127.0.0.0/8 drop' in hostports.ruleset("t", "br0", HOME, {"s": (ADDRESSES, (WEB,))})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("", "", True),
+        ("", "192.0.2.1", True),
+        ("", "2001:db8::1", True),
+        ("0.0.0.0", "192.0.2.1", True),
+        ("0.0.0.0", "::", False),
+        ("0.0.0.0", "2001:db8::1", False),
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_ports_clash_when_an_address_would_have_both(one: str, other: str, clash: bool) -> None:
+    assert at(one).clashes(at(other)) is clash
+    assert at(other).clashes(at(one)) is clash
+    assert not at(one).clashes(at(other, "udp"))

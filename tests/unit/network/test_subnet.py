@@ -30,8 +30,9 @@ def test_a_machine_that_routes_the_whole_pool_is_told_of_the_flag() -> None:
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "network" / "subnet"
     assert subnet.load(path) is None
-    subnet.save(path, Network("10.74.9.0/24"))
-    assert subnet.load(path) == Network("10.74.9.0/24")
+    for networks in ((Network("10.74.9.0/24"),), (Network("10.74.9.0/24"), ipaddress.IPv6Network("fd12::/64"))):
+        subnet.save(path, networks)
+        assert subnet.load(path) == networks
 
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
@@ -39,7 +40,22 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
     assert subnet.load(tmp_path / "subnet") is None
 
 
-@pytest.mark.parametrize("text", ["10.74.0.1/24", "fd00::/64", "10.74.0.0/30", "pods"])
+def test_both_families_may_be_given_and_addresses_have_the_same_place_in_each() -> None:
+    home, other = subnet.parse("10.74.9.0/24, fd12::/64")
+    assert isinstance(home, Network)
+    assert subnet.twin(ipaddress.IPv4Address("10.74.9.7"), home, other) == ipaddress.IPv6Address("fd12::7")
+
+
+def test_a_unique_local_network_is_nobody_elses() -> None:
+    one, other = subnet.choose_unique_local(), subnet.choose_unique_local()
+    assert one != other
+    assert one.prefixlen == 64
+    assert one.subnet_of(ipaddress.IPv6Network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    "text", ["10.74.0.1/24", "fd00::/64", "10.74.0.0/30", "pods", "10.74.9.0/24,10.75.0.0/24", "10.74.9.0/24,fd00::/125", ""]
+)
 def test_a_bad_pod_cidr_is_refused_by_its_flag_name(text: str) -> None:
     with pytest.raises(errors.BadRequest, match="--pod-cidr"):
         subnet.parse(text)

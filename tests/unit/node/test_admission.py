@@ -35,10 +35,27 @@ def test_a_pod_bound_by_hand_is_refused_for_a_reason(spec: dict[str, Any], reaso
     assert (refused.reason if refused else None) == reason
 
 
-def test_a_port_of_the_host_is_the_containers_own_in_the_hosts_network() -> None:
-    ports = {"containers": [{"name": "a", "image": "x", "ports": [{"containerPort": 80, "hostPort": 80}]}]}
-    assert [path for path, _ in support.unsupported(raw(ports))] == ["spec.containers[0].ports[0].hostPort"]
-    assert support.unsupported(raw(ports | {"hostNetwork": True})) == []
+def with_port(host_port: int, *, role: str = "containers", **more: Any) -> dict[str, Any]:
+    port = {"containerPort": host_port, "hostPort": host_port, "protocol": "TCP"} | more.pop("port", {})
+    container = {"name": "p", "image": "x", "ports": [port]} | more.pop("container", {})
+    return raw({role: [container], **({"containers": [{"name": "a", "image": "x"}]} if role != "containers" else {}), **more})
+
+
+@pytest.mark.parametrize(
+    ("other", "clash"),
+    [
+        (with_port(80), True),
+        (with_port(80, hostNetwork=True), True),
+        (with_port(81), False),
+        (with_port(80, port={"protocol": "UDP"}), False),
+        (with_port(80, port={"hostIP": "127.0.0.1"}), True),
+        (with_port(80, role="initContainers"), False),
+        (with_port(80, role="initContainers", container={"restartPolicy": "Always"}), True),
+    ],
+)
+def test_two_pods_cannot_have_one_port_of_the_host(other: dict[str, Any], clash: bool) -> None:
+    refused = admission.refusal(with_port(80), [raw(), other])
+    assert (refused.reason if refused else None) == ("NodePorts" if clash else None)
 
 
 def test_limits_of_disk_space_are_named_as_not_enforced() -> None:

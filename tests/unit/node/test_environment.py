@@ -9,7 +9,7 @@ import pytest
 from podspace.node import environment, fieldpath
 from tests.unit.node.builders import pod
 
-NODE = fieldpath.NodeFacts(name="n", ip="192.0.2.1", cpu_milli=2000, memory_bytes=1 << 30)
+NODE = fieldpath.NodeFacts(name="n", ips=("192.0.2.1", "2001:db8::1"), cpu_milli=2000, memory_bytes=1 << 30)
 OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
     ("configmaps", "c"): {"data": {"k": "v", "other": "w"}},
     ("secrets", "s"): {"data": {"password": base64.b64encode(b"hunter2").decode()}},
@@ -78,9 +78,16 @@ def test_an_optional_reference_that_is_missing_leaves_the_variable_out() -> None
 
 
 def test_the_downward_api_tells_of_pod_and_node() -> None:
-    fields = {"N": "metadata.name", "NS": "metadata.namespace", "IP": "status.podIP", "H": "status.hostIP", "NODE": "spec.nodeName"}
+    fields = {
+        "N": "metadata.name",
+        "NS": "metadata.namespace",
+        "IP": "status.podIP",
+        "H": "status.hostIP",
+        "HS": "status.hostIPs",
+        "NODE": "spec.nodeName",
+    }
     made = env([{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()])
-    assert made == {"N": "p", "NS": "default", "IP": "10.0.0.2", "H": "192.0.2.1", "NODE": "n"}
+    assert made == {"N": "p", "NS": "default", "IP": "10.0.0.2", "H": "192.0.2.1", "HS": "192.0.2.1,2001:db8::1", "NODE": "n"}
 
 
 def test_resource_fields_are_rounded_up_and_fall_back_to_the_node() -> None:

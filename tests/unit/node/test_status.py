@@ -14,7 +14,7 @@ from tests.unit.node.builders import container, pod, seen
 
 def compute(*containers: ContainerStatus, of: Pod | None = None, ready: bool = True, **facts: Any) -> dict[str, Any]:
     observed = seen(*containers, sandbox_state=SandboxState.READY if ready else SandboxState.NOT_READY)
-    return status.compute(of or pod(), status.Facts(observed=observed, now=1000.0, host_ip="192.0.2.1", **facts))
+    return status.compute(of or pod(), status.Facts(observed=observed, now=1000.0, host_ips=("192.0.2.1",), **facts))
 
 
 def conditions(made: dict[str, Any]) -> dict[str, tuple[str, str]]:

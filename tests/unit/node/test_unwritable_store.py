@@ -39,7 +39,7 @@ class FullStore:
 def test_the_lease_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(registration, "RENEW_SECONDS", 0.0)
     store = FullStore()
-    facts = NodeFacts(name="n", ip="192.0.2.1", cpu_milli=1000, memory_bytes=1 << 30)
+    facts = NodeFacts(name="n", ips=("192.0.2.1",), cpu_milli=1000, memory_bytes=1 << 30)
 
     async def main() -> None:
         running = asyncio.ensure_future(registration.Registration(store, Settings(), facts, runtime_version="crun").run())  # type: ignore[arg-type]

@@ -42,14 +42,14 @@ TYPES: Types = {
     "Container": _CONTAINER,
     "ContainerPort": {
         "containerPort": kept("Every port of a container can be reached from the host and from other Pods."),
-        "hostIP": kept("There is no port of the host to bind to it: hostPort is refused."),
-        "hostPort": refused(
-            "ports of the host are not forwarded yet",
-            when=lambda value, spec: bool(value) and not spec.get("hostNetwork"),  # there it is the container's own port
-            example=80,
+        "hostIP": honoured("conformance/pods/test_network.py::test_a_port_of_the_host_leads_to_the_pod"),
+        "hostPort": honoured(
+            "conformance/pods/test_network.py::test_a_port_of_the_host_leads_to_the_pod",
+            "conformance/pods/test_network.py::test_a_port_that_is_taken",
+            "integration/network/test_bridge.py::test_a_port_of_the_host_is_reached_from_everywhere",
         ),
         "name": kept("A name for readers, and for what refers to the port by it."),
-        "protocol": kept("Every protocol reaches the container."),
+        "protocol": honoured("integration/network/test_bridge.py::test_ports_of_one_address_and_of_datagrams_and_what_is_taken"),
     },
     "EphemeralContainer": {
         **_CONTAINER,

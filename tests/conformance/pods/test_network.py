@@ -1,0 +1,102 @@
+"""What of a Pod's network can be seen from outside of it, and from its neighbours."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import pytest
+
+from tests.support import pods
+from tests.support.pods import box, pod
+from tests.support.server import Server, free_port
+
+pytestmark = pytest.mark.root
+
+ECHO = "exec nc -ll -p 80 -e echo hello"
+
+
+def ports(*wanted: tuple[int, str, str]) -> list[pods.Manifest]:
+    return [{"containerPort": 80, "hostPort": port, "protocol": protocol, "hostIP": ip} for port, protocol, ip in wanted]
+
+
+def heard(address: str, port: int) -> str:
+    """What the echo says; "" when nobody is there."""
+    try:
+        with socket.create_connection((address, port), timeout=10) as connection:
+            return connection.recv(100).decode().strip()
+    except OSError:
+        return ""
+
+
+def host_ip(node: Server) -> str:
+    return node.kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}")
+
+
+def test_a_port_of_the_host_leads_to_the_pod(node: Server) -> None:
+    everywhere, here = free_port(), free_port()
+    pods.create(
+        node,
+        pod("ported", box(ECHO, ports=ports((everywhere, "TCP", ""), (here, "TCP", "127.0.0.1")))),
+        pod("neighbour", box("exec sleep 7200")),
+    )
+    node.wait_ready("ported")
+    node.wait_ready("neighbour")
+    host = host_ip(node)
+    assert [heard(address, everywhere) for address in ("127.0.0.1", host)] == ["hello", "hello"]
+    assert [heard(address, here) for address in ("127.0.0.1", host)] == ["hello", ""]
+    for name in ("neighbour", "ported"):
+        assert node.exec(name, "c", "sh", "-c", f"nc -w 5 {host} {everywhere} < /dev/null") == "hello\n"
+    node.kill()
+    node.start()
+    assert heard("127.0.0.1", everywhere) == "hello"
+    node.kubectl("delete", "pod", "ported")
+    assert heard("127.0.0.1", everywhere) == ""
+
+
+def test_a_port_that_is_taken(node: Server) -> None:
+    port = free_port()
+    wanted = ports((port, "TCP", ""))
+    node.apply(pod("first", box("exec sleep 7201", ports=wanted)))
+    node.wait_ready("first")
+    name = node.pod("first")["spec"]["nodeName"]
+    pods.create(
+        node,
+        pod("second", box("exec sleep 7202", ports=wanted)),
+        pod("by-hand", box("exec sleep 7203", ports=wanted), nodeName=name),
+        pod("other-protocol", box("exec sleep 7204", ports=ports((port, "UDP", "")))),
+    )
+    node.wait_ready("other-protocol")
+    node.wait_for("by-hand", "{.status.phase}=Failed")
+    refused = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+    status = node.pod("by-hand")["status"]
+    assert (status["reason"], status["message"]) == ("NodePorts", f"Pod was rejected: {refused}")
+    assert ("NodePorts", refused) in pods.told(node, "by-hand")
+    waits = "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
+    assert ("FailedScheduling", waits) in pods.told(node, "second")
+    node.kubectl("delete", "pod", "first")
+    node.wait_ready("second")
+
+
+def test_a_machine_with_ipv6_gives_its_pods_both_families(node: Server) -> None:
+    """Status, variables and the machine agree; where the machine has IPv4 alone, so have its Pods."""
+    node.apply(
+        pod(
+            "both",
+            box(
+                'echo "$IPS $HOSTS"; hostname -i',
+                env=[
+                    {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+                    for name, path in (("IPS", "status.podIPs"), ("HOSTS", "status.hostIPs"))
+                ],
+            ),
+        )
+    )
+    lines = pods.output(node, "both")
+    status = node.pod("both")["status"]
+    versions = [[ipaddress.ip_address(entry["ip"]).version for entry in status[key]] for key in ("podIPs", "hostIPs")]
+    assert versions in ([[4], [4]], [[4, 6], [4, 6]])
+    shown = [",".join(entry["ip"] for entry in status[key]) for key in ("podIPs", "hostIPs")]
+    assert lines[0] == " ".join(shown)
+    listed = node.kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
+    assert listed.replace(" ", ",") == shown[1]
