@@ -8,6 +8,7 @@ Source: cgroups(7), pid_namespaces(7), proc_pid_task(5) (children); fs/proc/base
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PASSWD_BYTES = 1 << 20
 _DEAD = "ZXx"
 _KEPT_NUMBERS = 8192
+_QUICK_SECONDS = 0.05
 
 Numbers = dict[tuple[int, int], tuple[int, ...]]  # (pid, start in ticks) to its number in each pidns, the host's first: never changes
 
@@ -60,6 +62,11 @@ def _found(
     return found
 
 
+@functools.lru_cache(maxsize=256)
+def _owned(uid: int, gid: int) -> model.Credentials:
+    return model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4)
+
+
 def _numbers_of_all(pause: int) -> set[int]:
     """Every process of a shared pidns, zombies too, in its own numbers: by the /proc of its /pause, where no container can mount."""
     try:
@@ -86,8 +93,7 @@ class _Look:
 
     def add(self, pid: int, found: dict[int, model.Process], *, zombie_of: int = 0) -> None:
         try:
-            with procdir.ProcDir(pid) as folder:
-                process = self._read(folder)
+            process = self._look_at(pid)
         except (procdir.Gone, ValueError, IndexError, PermissionError):
             return
         if zombie_of and (process.state not in _DEAD or process.parent != zombie_of):
@@ -101,7 +107,16 @@ class _Look:
                 if pid not in found:
                     self.add(pid, found, zombie_of=parent)
 
-    def _read(self, folder: procdir.ProcDir) -> model.Process:
+    def _look_at(self, pid: int) -> model.Process:
+        """All of one process. If that was quick, no number can have come round meanwhile: there are 32,768 at least."""
+        started = time.monotonic()
+        process = self._read(procdir.ProcPath(pid))
+        if time.monotonic() - started < _QUICK_SECONDS:
+            return process
+        with procdir.ProcDir(pid) as folder:
+            return self._read(folder)
+
+    def _read(self, folder: procdir.ProcPath) -> model.Process:
         stat = proctext.stat(folder.read_once("stat"))
         main = folder.pid == self._member.pid
         credentials, pids = self._ids(folder, stat.start_ticks, main)
@@ -127,7 +142,7 @@ class _Look:
             threads=_thread_list(folder) if self._threads else (),
         )
 
-    def _ids(self, folder: procdir.ProcDir, start_ticks: int, main: bool) -> tuple[model.Credentials, tuple[int, ...]]:
+    def _ids(self, folder: procdir.ProcPath, start_ticks: int, main: bool) -> tuple[model.Credentials, tuple[int, ...]]:
         """Whom it runs as and its numbers. A folder in /proc is owned by the process's euid and egid, dumpable or not."""
         known = self._numbers.get((folder.pid, start_ticks))
         if main or known is None:
@@ -136,8 +151,7 @@ class _Look:
             self._numbers[folder.pid, start_ticks] = known
             if main:
                 return proctext.credentials(proctext.status(status)), known
-        uid, gid = folder.owner()
-        return model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4), known
+        return _owned(*folder.owner()), known
 
     def _user(self, uid: int) -> str:
         """A name of the container's passwd, else the number. /pause has no passwd."""
@@ -155,7 +169,7 @@ def user_names(pid: int) -> dict[int, str]:
     return names
 
 
-def namespaces(folder: procdir.ProcDir) -> dict[str, int]:
+def namespaces(folder: procdir.ProcPath) -> dict[str, int]:
     """Kind to inode; fewer when the kernel refuses or the process ends."""
     found: dict[str, int] = {}
     for kind in model.NAMESPACES:
@@ -180,14 +194,14 @@ def _depth(pid: int) -> int:
         return 0
 
 
-def _argv(folder: procdir.ProcDir) -> tuple[str, ...]:
+def _argv(folder: procdir.ProcPath) -> tuple[str, ...]:
     try:
         return proctext.arguments(folder.read_once("cmdline", procdir.ARGUMENT_BYTES))
     except (procdir.Gone, OSError):
         return ()
 
 
-def _children(folder: procdir.ProcDir, thread_count: int) -> list[int]:
+def _children(folder: procdir.ProcPath, thread_count: int) -> list[int]:
     """Of every thread of a process: a child is its thread's."""
     try:
         threads = [str(folder.pid)] if thread_count == 1 else folder.names("task")
@@ -196,7 +210,7 @@ def _children(folder: procdir.ProcDir, thread_count: int) -> list[int]:
     return [int(word) for thread in threads for word in _child_words(folder, f"task/{thread}/children")]
 
 
-def _child_words(folder: procdir.ProcDir, name: str) -> list[bytes]:
+def _child_words(folder: procdir.ProcPath, name: str) -> list[bytes]:
     """The kernel gives this file by pages: most fit the first, of which one read is enough."""
     try:
         first = folder.read_once(name)
@@ -205,7 +219,7 @@ def _child_words(folder: procdir.ProcDir, name: str) -> list[bytes]:
         return []
 
 
-def _thread_list(folder: procdir.ProcDir) -> tuple[model.Thread, ...]:
+def _thread_list(folder: procdir.ProcPath) -> tuple[model.Thread, ...]:
     found = []
     try:
         names = folder.names("task")
@@ -219,7 +233,7 @@ def _thread_list(folder: procdir.ProcDir) -> tuple[model.Thread, ...]:
     return tuple(found)
 
 
-def _read_or_nothing(folder: procdir.ProcDir, name: str) -> bytes:
+def _read_or_nothing(folder: procdir.ProcPath, name: str) -> bytes:
     try:
         return folder.read(name)
     except (procdir.Gone, OSError):
