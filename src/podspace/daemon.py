@@ -58,9 +58,10 @@ def run(settings: Settings, *, cri_alone: bool = False) -> int:
 
 
 def make_folders(paths: Paths) -> None:
-    """Create the server's folders; keys and the store are root's alone."""
-    for folder, mode in ((paths.lib, 0o700), (paths.run, 0o700), (paths.etc, 0o755), (paths.log, 0o755), (paths.pods, 0o750)):
+    """Create the server's folders; keys and the store are root's alone. The root of a user namespace passes ``run``, and lists nothing."""
+    for folder, mode in ((paths.lib, 0o700), (paths.run, 0o711), (paths.etc, 0o755), (paths.log, 0o755), (paths.pods, 0o750)):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    paths.run.chmod(0o711)  # a former version made it closed
 
 
 def _stop_by_signal() -> asyncio.Event:

@@ -28,6 +28,7 @@ def registries_conf() -> Iterator[Path]:
 def root() -> Iterator[Path]:
     """A short path: unix socket names are limited to 107 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder.chmod(0o711)  # as /var/lib is: root of a user namespace must get there
     yield folder
     shutil.rmtree(folder)
 
@@ -35,6 +36,7 @@ def root() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def module_root() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder.chmod(0o711)  # as /var/lib is: root of a user namespace must get there
     yield folder
     shutil.rmtree(folder)
 

@@ -76,3 +76,12 @@ def pipe_from_child() -> tuple[int, int]:
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(ours, False)
     return ours, theirs
+
+
+def closed_pipes() -> tuple[int, int]:
+    """Make ends of pipes for a child that reads nothing and whose words nobody wants: (read end, at its end; write end, broken)."""
+    source, nobody_writes = os.pipe2(os.O_CLOEXEC)
+    os.close(nobody_writes)
+    nobody_reads, sink = os.pipe2(os.O_CLOEXEC)
+    os.close(nobody_reads)
+    return source, sink

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from podspace import errors
-from podspace.aio import cleanup
+from podspace.aio import cleanup, fds
 
 STDERR_TAIL_BYTES = 4096
 _REAP_SECONDS = 10
@@ -124,19 +124,23 @@ async def run(
 ) -> Completed:
     """Run a program to its end and return what it printed (kept in memory files, so never a deadlock).
 
-    ``silent``: it prints to /dev/null; for a program that leaves others running, which would hold those files as long as they live.
+    ``silent``: it prints where nobody reads; for a program that leaves others running, which would hold those files as long as they live.
+    That is no /dev/null: crun before 1.24 gives what it prints to away to the container's user, and that would be the whole machine's.
     Cancelled: the program is killed. Raises: ToolError only if it cannot be started; see ``Completed.check``.
     """
     with contextlib.ExitStack() as stack:
         source, out, err = (stack.enter_context(_memory_file(name)) for name in ("stdin", "stdout", "stderr"))
+        ends = fds.closed_pipes() if silent else ()
+        for fd in ends:
+            stack.callback(os.close, fd)
         if stdin:
             source.write(stdin)
             source.seek(0)
         child = spawn(
             argv,
-            stdin=source.fileno() if stdin else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if silent else out.fileno(),
-            stderr=subprocess.DEVNULL if silent else err.fileno(),
+            stdin=source.fileno() if stdin else ends[0] if ends else subprocess.DEVNULL,
+            stdout=ends[1] if ends else out.fileno(),
+            stderr=ends[1] if ends else err.fileno(),
             pass_fds=pass_fds,
             environment=environment,
             cwd=cwd,

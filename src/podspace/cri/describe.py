@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cri_api.v1 import api_pb2 as pb
 
 from podspace.image.model import Image
+from podspace.linux import idmap
 from podspace.runtime import model
 
 _MODES = {
@@ -41,7 +42,12 @@ def sandbox_status(status: model.SandboxStatus) -> pb.PodSandboxStatus:
         network = pb.PodSandboxNetworkStatus(
             ip=status.ips[0] if status.ips else "", additional_ips=[pb.PodIP(ip=address) for address in status.ips[1:]]
         )
-    options = pb.NamespaceOption(network=_MODES[config.network], pid=_MODES[config.pid], ipc=_MODES[config.ipc])
+    options = pb.NamespaceOption(
+        network=_MODES[config.network],
+        pid=_MODES[config.pid],
+        ipc=_MODES[config.ipc],
+        userns_options=user_namespace(config.user_namespace),
+    )
     return pb.PodSandboxStatus(
         id=status.id,
         metadata=sandbox_metadata(config),
@@ -134,7 +140,19 @@ def mount(item: model.Mount) -> pb.Mount:
         propagation=_PROPAGATION[item.propagation],
         image=pb.ImageSpec(image=item.image_reference or item.image, user_specified_image=item.image_reference) if item.image else None,
         image_sub_path=item.image_sub_path,
+        uidMappings=mappings(item.id_map.uids) if item.id_map else (),
+        gidMappings=mappings(item.id_map.gids) if item.id_map else (),
     )
+
+
+def mappings(ranges: Sequence[idmap.Range]) -> list[pb.IDMapping]:
+    return [pb.IDMapping(container_id=item.inside, host_id=item.outside, length=item.length) for item in ranges]
+
+
+def user_namespace(known: idmap.IdMap | None) -> pb.UserNamespace | None:
+    if known is None:
+        return None
+    return pb.UserNamespace(mode=pb.POD, uids=mappings(known.uids), gids=mappings(known.gids))
 
 
 def user(found: model.ResolvedUser | None) -> pb.ContainerUser | None:

@@ -29,13 +29,18 @@ class Information:
 
     async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
         """Both conditions hold whenever this can be asked: the network is set up before the socket is there."""
-        details = {"ociRuntime": self._owned.engine.runtime_name, "cgroupRoot": self._settings.cgroup_root}
+        missing = await self._owned.engine.missing_for_user_namespaces()
+        details = {
+            "ociRuntime": self._owned.engine.runtime_name,
+            "cgroupRoot": self._settings.cgroup_root,
+            "userNamespaces": missing or "yes",
+        }
         return pb.StatusResponse(
             status=pb.RuntimeStatus(
                 conditions=[pb.RuntimeCondition(type="RuntimeReady", status=True), pb.RuntimeCondition(type="NetworkReady", status=True)]
             ),
             info={"config": json.dumps(details)} if request.verbose else {},
-            runtime_handlers=[pb.RuntimeHandler(name="", features=pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True))],
+            runtime_handlers=[pb.RuntimeHandler(name="", features=_features(user_namespaces=not missing))],
             features=pb.RuntimeFeatures(supplemental_groups_policy=True),
         )
 
@@ -45,3 +50,7 @@ class Information:
     async def update_runtime_config(self, request: pb.UpdateRuntimeConfigRequest) -> pb.UpdateRuntimeConfigResponse:
         """The Pod network a kubelet names is for runtimes that make it: ours is --pod-cidr, and taking this up would renumber Pods."""
         return pb.UpdateRuntimeConfigResponse()
+
+
+def _features(*, user_namespaces: bool) -> pb.RuntimeHandlerFeatures:
+    return pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True, user_namespaces=user_namespaces)

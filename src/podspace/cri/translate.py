@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from cri_api.v1 import api_pb2 as pb
 
 from podspace import errors
 from podspace.cri import owned
+from podspace.linux import idmap
 from podspace.network.attachment import HostPort
 from podspace.runtime import model
 
@@ -32,7 +34,6 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
     if not wanted.HasField("metadata") or not wanted.metadata.name:
         raise errors.BadRequest("sandbox config must include metadata with a name")
     options = wanted.linux.security_context.namespace_options
-    refuse_user_namespace(options)
     refuse_confinement(wanted.linux.security_context)
     return model.SandboxConfig(
         name=wanted.metadata.name,
@@ -48,6 +49,7 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
         pid=_MODES[options.pid],
         network=_MODES[options.network],
         ipc=_MODES[options.ipc],
+        user_namespace=user_namespace(options),
         sysctls=dict(wanted.linux.sysctls),
         host_ports=tuple(host_port(mapping) for mapping in wanted.port_mappings if mapping.host_port),
         cgroup_parent=_cgroup_parent(wanted.linux.cgroup_parent),
@@ -80,17 +82,36 @@ def _cgroup_parent(name: str) -> str:
     return "/" + name.strip("/")
 
 
-def refuse_user_namespace(options: pb.NamespaceOption) -> None:
-    """Raises: BadRequest (a mode no user namespace has), Unsupported."""
+def user_namespace(options: pb.NamespaceOption) -> idmap.IdMap | None:
+    """None: the host's. Raises: BadRequest."""
     if not options.HasField("userns_options") or options.userns_options.mode == pb.NODE:
-        return
-    mode = options.userns_options.mode
-    if mode != pb.POD:
-        raise errors.BadRequest(f"user namespace mode {pb.NamespaceMode.Name(mode)} is not one of POD and NODE")
-    mappings = options.userns_options.uids
-    if len(mappings) != 1 or mappings[0].container_id != 0:
-        raise errors.BadRequest("a user namespace needs exactly one mapping of uids, and that must map the container's id 0")
-    raise errors.Unsupported("user namespaces are not there yet; run the Pod with hostUsers: true")
+        return None
+    wanted = options.userns_options
+    if wanted.mode != pb.POD:
+        raise errors.BadRequest(f"user namespace mode {pb.NamespaceMode.Name(wanted.mode)} is not one of POD and NODE")
+    for name, mappings in (("uids", wanted.uids), ("gids", wanted.gids)):
+        if len(mappings) != 1 or mappings[0].container_id != 0:
+            raise errors.BadRequest(f"a user namespace needs exactly one mapping of {name}, and that must map the container's id 0")
+    return id_map("the user namespace", wanted.uids, wanted.gids)
+
+
+_LAST_ID = 2**32 - 1
+
+
+def id_map(what: str, uids: Sequence[pb.IDMapping], gids: Sequence[pb.IDMapping]) -> idmap.IdMap | None:
+    """None: there is none. Raises: BadRequest."""
+    if not uids and not gids:
+        return None
+    if not uids or not gids:
+        raise errors.BadRequest(f"{what} maps only {'uids' if uids else 'gids'}, and needs both")
+    for mapping in (*uids, *gids):
+        if not mapping.length or max(mapping.container_id, mapping.host_id) + mapping.length > _LAST_ID:
+            raise errors.BadRequest(f"{what} maps {mapping.length} ids from {mapping.container_id} to {mapping.host_id}: there are no such")
+    return idmap.IdMap(uids=_ranges(uids), gids=_ranges(gids))
+
+
+def _ranges(mappings: Sequence[pb.IDMapping]) -> tuple[idmap.Range, ...]:
+    return tuple(idmap.Range(inside=item.container_id, outside=item.host_id, length=item.length) for item in mappings)
 
 
 def refuse_confinement(security: pb.LinuxSandboxSecurityContext | pb.LinuxContainerSecurityContext) -> None:
@@ -108,7 +129,8 @@ def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: 
     if wanted.CDI_devices:
         raise errors.Unsupported("CDI devices are not there yet")
     options = wanted.linux.security_context.namespace_options
-    refuse_user_namespace(options)
+    if user_namespace(options) != place.config.user_namespace:
+        raise errors.BadRequest("the user namespace of a container is that of its sandbox, which has another")
     return model.ContainerConfig(
         name=wanted.metadata.name,
         attempt=wanted.metadata.attempt,
@@ -149,8 +171,6 @@ def mount(wanted: pb.Mount) -> model.Mount:
     where = wanted.container_path
     if wanted.HasField("image"):
         return _image_mount(wanted)
-    if wanted.uidMappings or wanted.gidMappings:
-        raise errors.Unsupported(f"mount {where}: id mappings are not there yet")
     if not where or not wanted.host_path.startswith("/"):
         raise errors.BadRequest(f'mount of "{wanted.host_path}" at "{where}": both must be given, the host path absolute')
     if wanted.recursive_read_only and not wanted.readonly:
@@ -163,6 +183,7 @@ def mount(wanted: pb.Mount) -> model.Mount:
         readonly=wanted.readonly,
         propagation=_PROPAGATION[wanted.propagation],
         recursive_readonly=wanted.recursive_read_only,
+        id_map=id_map(f"mount {where}", wanted.uidMappings, wanted.gidMappings),
     )
 
 

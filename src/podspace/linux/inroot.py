@@ -44,22 +44,24 @@ def read_text(root: Path, path: str, *, limit_bytes: int = 4 << 20) -> str:
         return file.read(limit_bytes).decode(errors="surrogateescape")
 
 
-def make_folders(root: Path, path: str, *, mode: int = 0o755) -> None:
-    """Make a folder and its parents inside ``root``; symlinks on the way stay inside. Raises: OSError."""
+def make_folders(root: Path, path: str, *, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
+    """Make a folder and its parents inside ``root``; symlinks on the way stay inside. ``owner``: of those made. Raises: OSError."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         done = ""
         for part in [part for part in path.split("/") if part not in ("", ".")]:
-            _make_one(root_fd, done or ".", part, mode)
+            _make_one(root_fd, done or ".", part, mode, owner)
             done = f"{done}/{part}" if done else part
     finally:
         os.close(root_fd)
 
 
-def _make_one(root_fd: int, parent: str, name: str, mode: int) -> None:
+def _make_one(root_fd: int, parent: str, name: str, mode: int, owner: tuple[int, int]) -> None:
     parent_fd = syscalls.openat2(root_fd, parent, os.O_PATH | os.O_DIRECTORY, resolve=_RESOLVE)
     try:
         os.mkdir(name, mode, dir_fd=parent_fd)
+        if owner != (0, 0):
+            os.chown(name, *owner, dir_fd=parent_fd, follow_symlinks=False)
     except FileExistsError:
         pass
     finally:

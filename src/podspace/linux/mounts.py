@@ -69,6 +69,13 @@ def below(folder: Path) -> list[str]:
     return found[::-1]
 
 
+def fstype(path: Path) -> str:
+    """The kind of file system a path is on."""
+    text = str(path.resolve())
+    over = [entry for entry in table() if text == entry.target or text.startswith(entry.target.rstrip("/") + "/")]
+    return max(over, key=lambda entry: len(entry.target)).fstype if over else "unknown"
+
+
 def is_mounted(target: Path) -> bool:
     """Whether something is mounted exactly there."""
     return str(target) in below(target)
@@ -94,9 +101,11 @@ def unmount_below(folder: Path) -> None:
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-def tmpfs(target: Path, *, size_bytes: int, mode: int = 0o1777, group: int = 0, flags: int = _QUIET, swap: bool = True) -> None:
+def tmpfs(
+    target: Path, *, size_bytes: int, mode: int = 0o1777, owner: int = 0, group: int = 0, flags: int = _QUIET, swap: bool = True
+) -> None:
     """Mount an empty tmpfs; 0 bytes = without limit. ``swap`` False: never written to a disk, where the kernel knows how (6.4)."""
-    options = f"mode={mode:o},gid={group},size={size_bytes}"
+    options = f"mode={mode:o},uid={owner},gid={group},size={size_bytes}"
     if not swap:
         try:
             syscalls.mount("tmpfs", str(target), "tmpfs", flags, f"{options},noswap")

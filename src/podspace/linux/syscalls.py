@@ -13,6 +13,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
@@ -36,7 +37,18 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+OPEN_TREE_CLONE = 1
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_IDMAP = 0x100000
+
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
 _SYS_OPENAT2 = 437
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -96,3 +108,51 @@ def openat2(dirfd: int, path: str, flags: int, *, mode: int = 0, resolve: int = 
     if fd < 0:
         _raise(path)
     return fd
+
+
+def open_tree(path: str, flags: int, *, dirfd: int = _AT_FDCWD) -> int:
+    """open_tree(2); returns a close-on-exec descriptor: with OPEN_TREE_CLONE of a bind mount that is attached nowhere yet."""
+    fd: int = _libc.syscall(
+        ctypes.c_long(_SYS_OPEN_TREE), ctypes.c_int(dirfd), ctypes.c_char_p(_encode(path)), ctypes.c_uint(flags | os.O_CLOEXEC)
+    )
+    if fd < 0:
+        _raise(path)
+    return fd
+
+
+def move_mount(fd: int, target: str) -> None:
+    """move_mount(2): attach the mount that ``fd`` stands for at a path."""
+    done = _libc.syscall(
+        ctypes.c_long(_SYS_MOVE_MOUNT),
+        ctypes.c_int(fd),
+        ctypes.c_char_p(b""),
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(_encode(target)),
+        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
+    )
+    if done < 0:
+        _raise(target)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def mount_setattr(fd: int, *, attributes: int, userns_fd: int = 0, recursive: bool = False) -> None:
+    """mount_setattr(2) for the mount that ``fd`` stands for."""
+    attr = _MountAttr(attributes, 0, 0, userns_fd)
+    done = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(fd),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)),
+        ctypes.byref(attr),
+        ctypes.c_size_t(ctypes.sizeof(attr)),
+    )
+    if done < 0:
+        _raise(f"fd {fd}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from podspace import errors
 from podspace.aio import cleanup
-from podspace.linux import inroot, pidfd
+from podspace.linux import idmap, inroot, pidfd
 from podspace.oci import conmon, runtimes, users
 from podspace.runtime import (
     codec,
@@ -30,6 +30,7 @@ from podspace.runtime import (
     sandbox_run,
     spec_container,
     spec_process,
+    userns,
     world,
 )
 
@@ -69,18 +70,18 @@ def _intend(here: world.World, sandbox: records.Sandbox, config: model.Container
 
 async def _build(here: world.World, sandbox: records.Sandbox, container: records.Container, image: ports.Image) -> None:
     folder = here.layout.container(container.id)
-    folder.path.mkdir(mode=0o711)
+    folder.make(sandbox.config.user_namespace.owner()[1] if sandbox.config.user_namespace else 0)
     layout.write_json(folder.intent, codec.encode(container.intent))
     if container.intent.log_path is not None:
         container.intent.log_path.parent.mkdir(parents=True, exist_ok=True)
     # a thread cannot be cancelled: the undo must not begin while it still mounts
-    user, mounts = await cleanup.finish(asyncio.to_thread(_prepare_root, here, container, image), _UNDO_SECONDS)
+    user, mounts = await cleanup.finish(asyncio.to_thread(_prepare_root, here, sandbox, container, image), _UNDO_SECONDS)
     place = _place(here, sandbox, container)
     config = dataclasses.replace(container.config, mounts=mounts)
     spec = spec_container.build(config, image.config, here.machine, place, user)
     container.process = spec["process"]
     if spec["process"]["cwd"] != "/":
-        _make_cwd(container.rootfs, spec["process"]["cwd"])
+        _make_cwd(container.rootfs, spec["process"]["cwd"], sandbox.config.user_namespace)
     layout.write_json(folder.oci_config, spec)
     container.learn(
         user=model.ResolvedUser(uid=user.uid, gid=user.gid, supplemental_groups=user.groups),
@@ -91,17 +92,24 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     here.layout.save_container(container)
 
 
-def _prepare_root(here: world.World, container: records.Container, image: ports.Image) -> tuple[users.User, tuple[model.Mount, ...]]:
+def _prepare_root(
+    here: world.World, sandbox: records.Sandbox, container: records.Container, image: ports.Image
+) -> tuple[users.User, tuple[model.Mount, ...]]:
     """Mount what must be there before the OCI runtime looks; tell whom the container runs as, and its mounts with all their sources."""
-    rootfs.mount(image.layers, here.layout.snapshot(container.id), container.rootfs)
-    mounts = image_mounts.prepare(here.images, container.config.mounts, here.layout.container(container.id).image_mounts)
-    return rootfs.user(container.rootfs, container.config, image.config.user), mounts
+    folder = here.layout.container(container.id)
+    with userns.within(sandbox.config.user_namespace, sandbox.facts.pid) as within:
+        rootfs.mount(image.layers, here.layout.snapshot(container.id), container.rootfs, within)
+        mounts = image_mounts.prepare(here.images, container.config.mounts, folder.image_mounts, within.fd)
+        mounts = userns.prepare(mounts, folder.mapped_mounts, within)
+    user = rootfs.user(container.rootfs, container.config, image.config.user)
+    userns.check_user(container.config.name, user, within.id_map)
+    return user, mounts
 
 
-def _make_cwd(root: Path, cwd: str) -> None:
+def _make_cwd(root: Path, cwd: str, id_map: idmap.IdMap | None) -> None:
     """A working folder the image lacks is made, as every other runtime does; where it cannot be, the OCI runtime says why."""
     try:
-        inroot.make_folders(root, cwd)
+        inroot.make_folders(root, cwd, owner=id_map.owner() if id_map else (0, 0))
     except OSError:
         return
 

@@ -29,6 +29,7 @@ from podspace.runtime import (
     sandbox_run,
     sandbox_stop,
     usage,
+    userns,
     world,
 )
 from podspace.wire import streams
@@ -47,6 +48,10 @@ class Engine:
     def runtime_name(self) -> str:
         """The OCI runtime in use: ``crun``, ``runc``."""
         return self._here.runtime.program.name
+
+    async def missing_for_user_namespaces(self) -> str:
+        """Why no sandbox can have one of its own, "" if it can."""
+        return await userns.missing(self._here)
 
     @property
     def log_root(self) -> Path:

@@ -109,10 +109,10 @@ async def _with_pipes(here: world.World, container: records.Container, folder: P
     theirs: list[int] = []
     ours: dict[str, int] = {}
     try:
-        stdin = subprocess.DEVNULL
-        if client.stdin:
-            stdin, ours["stdin"] = fds.pipe_to_child()
-            theirs.append(stdin)
+        stdin, ours["stdin"] = fds.pipe_to_child()
+        theirs.append(stdin)
+        if not client.stdin:  # no /dev/null: crun before 1.24 would give the machine's own to the container's user
+            os.close(ours.pop("stdin"))
         for name in ("stdout", "stderr"):
             ours[name], end = fds.pipe_from_child()
             theirs.append(end)

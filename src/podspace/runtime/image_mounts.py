@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from podspace import errors
-from podspace.linux import inroot, mounts
+from podspace.linux import idmap, inroot, mounts
 from podspace.runtime import model, ports
 
 
@@ -31,7 +31,7 @@ def used(configs: Iterable[model.ContainerConfig]) -> frozenset[str]:
     return frozenset(image for config in configs for image in (config.image, *(mount.image for mount in config.mounts)) if image)
 
 
-def prepare(images: ports.Images, wanted: Sequence[model.Mount], folder: Path) -> tuple[model.Mount, ...]:
+def prepare(images: ports.Images, wanted: Sequence[model.Mount], folder: Path, userns_fd: int | None) -> tuple[model.Mount, ...]:
     """Mount the images among ``wanted`` below ``folder``; return all of them, as bind mounts of host paths.
 
     Undone by unmounting what is mounted there. Raises: NotFound (image), FailedPrecondition (no such folder in it), OSError.
@@ -39,21 +39,24 @@ def prepare(images: ports.Images, wanted: Sequence[model.Mount], folder: Path) -
     roots: dict[str, Path] = {}
     for mount in wanted:
         if mount.image and mount.image not in roots:
-            roots[mount.image] = _mounted(find(images, mount.image), folder / str(len(roots)))
+            roots[mount.image] = _mounted(find(images, mount.image), folder / str(len(roots)), userns_fd)
     return tuple(_bound(mount, roots[mount.image]) if mount.image else mount for mount in wanted)
 
 
-def _mounted(image: ports.Image, place: Path) -> Path:
+def _mounted(image: ports.Image, place: Path, userns_fd: int | None) -> Path:
     target, *empty = place / "root", place / "below", place / "above"
     for made in (target, *empty):
         made.mkdir(parents=True, exist_ok=True)
     below, above = empty
-    mounts.overlay_readonly(target, layers=(below, *(image.layers or (above,))))
+    with idmap.layers((below, *(image.layers or (above,))), place / "tmp", userns_fd) as layers:
+        mounts.overlay_readonly(target, layers=layers)
     return target
 
 
 def _bound(mount: model.Mount, root: Path) -> model.Mount:
-    return dataclasses.replace(mount, source=_inside(mount, root), readonly=True, recursive_readonly=False, propagation="private")
+    return dataclasses.replace(
+        mount, source=_inside(mount, root), readonly=True, recursive_readonly=False, propagation="private", id_map=None, image=""
+    )
 
 
 def _inside(mount: model.Mount, root: Path) -> Path:

@@ -1,7 +1,7 @@
 """Which file of the engine lies where, and how a record is written so that a crash leaves the old or the new one.
 
     <run>/sandboxes/<id>/    intent.json state.json config.json (OCI) shm/ hosts hostname resolv.conf pid
-    <run>/containers/<id>/   intent.json state.json config.json (OCI) rootfs/ images/ attach ctl pid conmon.pid exec-*/
+    <run>/containers/<id>/   intent.json state.json config.json (OCI) rootfs/ images/ mapped/ tmp/ attach ctl pid conmon.pid exec-*/
     <run>/exits/<id>         exit code, by conmon
     <run>/crun/              the OCI runtime's own state
     <run>/pause/             the root of every /pause
@@ -34,6 +34,13 @@ class Folder:
 
     path: Path
 
+    def make(self, group: int) -> None:
+        """Create it. Root alone passes, and ``group``: that of the root of a user namespace, who has mounts in there (0 = none)."""
+        self.path.mkdir(mode=0o700)
+        if group:
+            os.chown(self.path, 0, group)
+            self.path.chmod(0o710)
+
     @property
     def intent(self) -> Path:
         return self.path / "intent.json"
@@ -54,6 +61,16 @@ class Folder:
     def image_mounts(self) -> Path:
         """What images hold that are mounted into the container."""
         return self.path / "images"
+
+    @property
+    def mapped_mounts(self) -> Path:
+        """Host paths with the ids of the container's user namespace."""
+        return self.path / "mapped"
+
+    @property
+    def scratch(self) -> Path:
+        """For mounts that are needed for a moment."""
+        return self.path / "tmp"
 
     @property
     def pid_file(self) -> Path:
@@ -134,14 +151,14 @@ class Layout:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace a file as a whole."""
-    write_text(path, json.dumps(data, separators=(",", ":")))
+    """Replace a file as a whole. It is root's alone: there are variables of containers in it."""
+    write_text(path, json.dumps(data, separators=(",", ":")), mode=0o600)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace a file as a whole."""
     temporary = f"{path}.new"
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(text)
     os.replace(temporary, path)
 

@@ -27,6 +27,7 @@ class Machine:
     oom_score_adj: int = 0
     swap_limits: bool = False
     compiled_seccomp: bool = False  # the OCI runtime takes a compiled seccomp filter (crun)
+    infers_mappings: bool = False  # the OCI runtime needs no telling of the mappings of a user namespace that is joined (crun)
     controllers: tuple[str, ...] = ()
     masked_paths: tuple[str, ...] = ()  # of this machine, beside those of every machine
 
@@ -35,8 +36,8 @@ class Machine:
         return wanted if "CAP_SYS_RESOURCE" in self.capabilities else max(wanted, self.oom_score_adj)
 
 
-def look(cgroup_version: int, *, compiled_seccomp: bool) -> Machine:
-    """Look at the machine."""
+def look(cgroup_version: int, *, is_crun: bool) -> Machine:
+    """Look at the machine. ``is_crun``: the OCI runtime is."""
     return Machine(
         architecture=os.uname().machine,
         cgroup_version=cgroup_version,
@@ -44,7 +45,8 @@ def look(cgroup_version: int, *, compiled_seccomp: bool) -> Machine:
         oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text()),
         swap_limits=swap_limits(cgroup_version),
         controllers=tuple(cgroups.usable_controllers()) if cgroup_version == 2 else (),
-        compiled_seccomp=compiled_seccomp,
+        compiled_seccomp=is_crun,
+        infers_mappings=is_crun,
         masked_paths=_thermal_counters(),
     )
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType
 
+from podspace.linux.idmap import IdMap
 from podspace.network.attachment import HostPort
 
 SandboxId = NewType("SandboxId", str)
@@ -53,6 +54,7 @@ class SandboxConfig:
     pid: NamespaceMode = NamespaceMode.CONTAINER
     network: NamespaceMode = NamespaceMode.POD
     ipc: NamespaceMode = NamespaceMode.POD
+    user_namespace: IdMap | None = None  # the sandbox's own, which owns all its other namespaces; None = the host's
     sysctls: Mapping[str, str] = field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()  # ports of the host that lead here; without a network of its own they mean nothing
     cgroup_parent: str = ""  # whoever names one also removes it; "" = <settings.cgroup_root>/pod<uid>
@@ -66,7 +68,7 @@ class Mount:
     """A bind mount into a container. ``propagation``: private, rslave or rshared (mount_namespaces(7)).
 
     Of a host path (``source``), or of what an image holds (``image``: the id of one that is present): that is read-only whatever is asked
-    for, and ``image_sub_path`` names a folder in it.
+    for, and ``image_sub_path`` names a folder in it. ``id_map``: whose files are shown as whose (user_namespaces(7)); None = as they are.
     """
 
     source: Path = Path()
@@ -77,6 +79,7 @@ class Mount:
     readonly: bool = False
     propagation: str = "private"
     recursive_readonly: bool = False
+    id_map: IdMap | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ def program() -> Path:
 def make_rootfs(places: layout.Layout) -> Path:
     """Make the folder all /pause of this server share, read-only to them; idempotent."""
     rootfs = places.pause
+    rootfs.chmod(0o755)  # in a user namespace /pause is not its owner, and the OCI runtime opens it there
     for name in ("proc", "dev", "sys"):
         (rootfs / name).mkdir(exist_ok=True)
     (rootfs / "pause").touch()

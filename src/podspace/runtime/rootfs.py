@@ -5,24 +5,29 @@ Blocking; called in a thread by ``container_create``, and by ``container_stop`` 
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from podspace import errors
-from podspace.linux import inroot, mounts
+from podspace.linux import idmap, inroot, mounts
 from podspace.oci import users
-from podspace.runtime import layout, model
+from podspace.runtime import layout, model, userns
 
 
-def mount(layers: Sequence[Path], snapshot: Path, target: Path) -> None:
-    """Mount the overlay; ``snapshot`` gets upper and work."""
+def mount(layers: Sequence[Path], snapshot: Path, target: Path, within: userns.Within) -> None:
+    """Mount the overlay; ``snapshot`` gets upper and work. What is written is on disk as the host sees it, also in a user namespace."""
     upper, work, empty = snapshot / "upper", snapshot / "work", snapshot / "empty"
     for folder in (upper, work, empty, target):
         folder.mkdir(parents=True, exist_ok=True)
     lower = layers or (empty,)  # an overlay needs one
-    upper.chmod(stat.S_IMODE(lower[-1].stat().st_mode))  # the root folder's own mode is that of upper, not of the image
-    mounts.overlay(target, layers=lower, upper=upper, work=work)
+    top = lower[-1].stat()  # the root folder's own mode and owner are those of upper, not of the image
+    upper.chmod(stat.S_IMODE(top.st_mode))
+    if within.id_map is not None:
+        os.chown(upper, *within.id_map.owner(top.st_uid, top.st_gid))
+    with idmap.layers(lower, snapshot / "tmp", within.fd) as shown:
+        mounts.overlay(target, layers=shown, upper=upper, work=work)
 
 
 def unmount(snapshot: Path, folder: Path) -> None:

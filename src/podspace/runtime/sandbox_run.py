@@ -13,9 +13,9 @@ from pathlib import Path
 
 from podspace import errors
 from podspace.aio import cleanup
-from podspace.linux import cgroups, mounts, pidfd
+from podspace.linux import cgroups, idmap, mounts, pidfd
 from podspace.network.attachment import Attachment
-from podspace.runtime import codec, layout, model, pause, records, sandbox_stop, spec_sandbox, world
+from podspace.runtime import codec, layout, model, pause, records, sandbox_stop, spec_sandbox, userns, world
 
 _UNDO_SECONDS = 30
 
@@ -26,6 +26,8 @@ async def run(here: world.World, config: model.SandboxConfig) -> records.Sandbox
     Cancelled or failed: nothing of it is left. Raises: AlreadyExists, ToolError, OSError.
     """
     _check_unique(here, config)
+    if config.user_namespace is not None:
+        await userns.check(here)
     identifier = model.SandboxId(secrets.token_hex(32))
     cgroup = config.cgroup_parent or f"{here.settings.cgroup_root}/{_cgroup_name(config, identifier)}"
     sandbox = records.Sandbox(intent=records.SandboxIntent(id=identifier, config=config, created_nanos=time.time_ns(), cgroup=cgroup))
@@ -53,7 +55,7 @@ def _cgroup_name(config: model.SandboxConfig, identifier: str) -> str:
 
 async def _build(here: world.World, sandbox: records.Sandbox) -> None:
     folder = here.layout.sandbox(sandbox.id)
-    folder.path.mkdir(mode=0o711)
+    folder.make(sandbox.config.user_namespace.owner()[1] if sandbox.config.user_namespace else 0)
     layout.write_json(folder.intent, codec.encode(sandbox.intent))
     hostname = hostname_of(sandbox.config)
     _prepare(here, sandbox, folder, hostname)
@@ -63,6 +65,7 @@ async def _build(here: world.World, sandbox: records.Sandbox) -> None:
     if sandbox.config.network is not model.NamespaceMode.NODE:
         ips = await here.network.attach(attachment(sandbox))
         layout.write_text(folder.hosts, spec_sandbox.hosts(hostname, ips))
+        _give_away(folder, sandbox.config.user_namespace)
     pause.show_as_pause(sandbox)
     sandbox.learn(ips=ips, ready=True)
     here.layout.save_sandbox(sandbox)
@@ -101,6 +104,7 @@ def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder,
     folder.hostname.write_text(hostname + "\n")
     folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))
     folder.hosts.write_text(_text(Path("/etc/hosts")) if config.network is model.NamespaceMode.NODE else spec_sandbox.hosts(hostname, ()))
+    _give_away(folder, config.user_namespace)
     spec = spec_sandbox.build(
         config,
         here.machine,
@@ -112,11 +116,19 @@ def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder,
     layout.write_json(folder.oci_config, spec)
 
 
+def _give_away(folder: layout.Folder, id_map: idmap.IdMap | None) -> None:
+    """The files containers share are root's: in a user namespace that is another root."""
+    if id_map is not None:
+        for file in (folder.hostname, folder.resolv_conf, folder.hosts):
+            os.chown(file, *id_map.owner())
+
+
 def mount_shm(sandbox: records.Sandbox, folder: layout.Folder) -> None:
     """Give the sandbox its /dev/shm, if it has one of its own and it is not mounted (any more)."""
     folder.shm.mkdir(exist_ok=True)
     if sandbox.config.ipc is not model.NamespaceMode.NODE and not os.path.ismount(folder.shm):
-        mounts.tmpfs(folder.shm, size_bytes=spec_sandbox.SHM_BYTES)
+        owner, group = sandbox.config.user_namespace.owner() if sandbox.config.user_namespace else (0, 0)
+        mounts.tmpfs(folder.shm, size_bytes=spec_sandbox.SHM_BYTES, owner=owner, group=group)
 
 
 def _text(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any, assert_never
 
 from podspace import errors
 from podspace.oci import defaults, users
-from podspace.runtime import layout, machine, model, ports, spec_process
+from podspace.runtime import layout, machine, model, ports, spec_process, spec_sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ def build(config: model.ContainerConfig, image: ports.ImageConfig, here: machine
             "devices": devices,
             "maskedPaths": _paths(security, security.masked_paths, defaults.MASKED_PATHS + here.masked_paths),
             "readonlyPaths": _paths(security, security.readonly_paths, defaults.READONLY_PATHS),
+            # crun takes them from the namespace that is joined; told, before 1.24, it chowns the machine's /dev/null to that root
+            **({} if here.infers_mappings else spec_sandbox.id_mappings(place.sandbox.user_namespace)),
             **_rootfs_propagation(config.mounts),
             **({"seccomp": seccomp} if seccomp else {}),
         },
@@ -59,6 +61,8 @@ def build(config: model.ContainerConfig, image: ports.ImageConfig, here: machine
 def _namespaces(config: model.ContainerConfig, place: Place, here: machine.Machine) -> list[dict[str, str]]:
     found = [{"type": "mount"}, *_pid_namespace(config.pid, place)]
     shared = f"/proc/{place.pause_pid}/ns"
+    if place.sandbox.user_namespace is not None:
+        found.append({"type": "user", "path": f"{shared}/user"})
     if place.sandbox.network is not model.NamespaceMode.NODE:
         found += [{"type": "network", "path": f"{shared}/net"}, {"type": "uts", "path": f"{shared}/uts"}]
     if place.sandbox.ipc is not model.NamespaceMode.NODE:

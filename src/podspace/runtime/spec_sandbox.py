@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from podspace.linux import idmap
 from podspace.oci import capabilities, defaults
 from podspace.runtime import machine, model
 
@@ -47,6 +48,7 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
             "readonlyPaths": list(defaults.READONLY_PATHS),
             "seccomp": seccomp,
             "sysctl": dict(config.sysctls),
+            **id_mappings(config.user_namespace),
         },
     }
     if config.network is not model.NamespaceMode.NODE:
@@ -55,7 +57,7 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
 
 
 def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict[str, str]]:
-    kinds = ["mount"]
+    kinds = ["mount"] if config.user_namespace is None else ["user", "mount"]
     if config.pid is not model.NamespaceMode.NODE:
         kinds.append("pid")
     if config.network is not model.NamespaceMode.NODE:
@@ -65,6 +67,17 @@ def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict
     if here.cgroup_version == 2:
         kinds.append("cgroup")
     return [{"type": kind} for kind in kinds]
+
+
+def id_mappings(wanted: idmap.IdMap | None) -> dict[str, Any]:
+    """``linux.uidMappings`` and ``linux.gidMappings``."""
+    if wanted is None:
+        return {}
+    return {"uidMappings": _mappings(wanted.uids), "gidMappings": _mappings(wanted.gids)}
+
+
+def _mappings(ranges: Sequence[idmap.Range]) -> list[dict[str, int]]:
+    return [{"containerID": entry.inside, "hostID": entry.outside, "size": entry.length} for entry in ranges]
 
 
 def resolv_conf(dns: model.DnsConfig, of_host: str) -> str:

@@ -27,9 +27,10 @@ class World:
         self.layout = layout.Layout(config.paths)
         self.runtime = oci_choice.make(config.oci_runtime, self.layout.crun)
         self.cgroups = cgroups.detect()
-        self.machine = machine.look(self.cgroups.version, compiled_seccomp=self.runtime.is_crun)
+        self.machine = machine.look(self.cgroups.version, is_crun=self.runtime.is_crun)
         self.sandboxes: dict[model.SandboxId, records.Sandbox] = {}
         self.containers: dict[model.ContainerId, records.Container] = {}
+        self.userns_tried = False  # whether this machine can make user namespaces
         self.notices: asyncio.Queue[Notice] = asyncio.Queue()
         self._events: dict[str, asyncio.Queue[model.Event]] = {}
 

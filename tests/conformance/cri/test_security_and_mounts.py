@@ -226,10 +226,6 @@ def test_a_cgroup_of_the_kubelets_stays_the_kubelets(machine: cri.Machine) -> No
 
 
 def test_what_cannot_be_done_is_refused_with_its_name(scene: Scene) -> None:
-    mapping = [pb.IDMapping(host_id=1000, length=65536)]
-    options = pb.NamespaceOption(userns_options=pb.UserNamespace(mode=pb.POD, uids=mapping, gids=mapping))
-    with pytest.raises(grpc.RpcError, match="user namespaces"):
-        scene.create(security={"namespace_options": options})
     with pytest.raises(grpc.RpcError, match="AppArmor"):
         scene.create(security={"apparmor_profile": "localhost/none"})
 
@@ -261,3 +257,40 @@ def test_an_image_is_mounted_read_only_and_stays_while_it_is(scene: Scene, machi
         with pytest.raises(grpc.RpcError) as refused:
             scene.create(mounts=[wrong])
         assert words in str(refused.value.details())
+
+
+def test_a_pod_in_a_user_namespace(machine: cri.Machine, tmp_path: Path) -> None:
+    """As a kubelet asks for it: the same mapping for the sandbox, its containers and their mounts."""
+    client = machine.client
+    status = client.runtime.Status(pb.StatusRequest(verbose=True))
+    assert json.loads(status.info["config"])["userNamespaces"] == "yes"
+    (handler,) = status.runtime_handlers
+    assert handler.features.user_namespaces
+    assert handler.features.recursive_read_only_mounts
+    mapping = [pb.IDMapping(host_id=65536 * 9, length=65536)]
+    userns = pb.UserNamespace(mode=pb.POD, uids=mapping, gids=mapping)
+    config = cri.sandbox_config("mapped", machine.logs, options={"pid": pb.POD, "userns_options": userns})
+    sandbox = client.run_sandbox(config)
+    assert client.sandbox_status(sandbox).linux.namespaces.options.userns_options == userns
+    (tmp_path / "file").touch()
+    mounts = [
+        pb.Mount(container_path="/data", host_path=str(tmp_path), uidMappings=mapping, gidMappings=mapping),
+        pb.Mount(
+            container_path="/image", image=pb.ImageSpec(image="busybox:1.28"), readonly=True, uidMappings=mapping, gidMappings=mapping
+        ),
+    ]
+    image = client.pull("busybox:1.28")
+    container = client.run(sandbox, config, cri.container_config("one", image, config, command=SLEEP, mounts=mounts))
+    assert client.output(container, "cat", "/proc/self/uid_map").split() == ["0", str(65536 * 9), "65536"]
+    assert client.output(container, "stat", "-c", "%u:%g", "/data/file", "/image/etc/passwd", "/etc/passwd").split() == ["0:0"] * 3
+    client.output(container, "touch", "/data/new")
+    assert (tmp_path / "new").stat().st_uid == 0
+    machine.restart(kill=True)
+    client = machine.client
+    assert client.output(container, "id", "-u").strip() == "0"
+    later = client.run(sandbox, config, cri.container_config("two", image, config, command=SLEEP, mounts=mounts))
+    assert client.output(later, "stat", "-c", "%u", "/data/new").strip() == "0"
+    plain = cri.container_config("three", image, cri.sandbox_config("other", machine.logs, options={"pid": pb.POD}), command=SLEEP)
+    with pytest.raises(grpc.RpcError, match="that of its sandbox"):
+        client.create(sandbox, config, plain)
+    client.remove_sandbox(sandbox)

@@ -10,6 +10,7 @@ from cri_api.v1 import api_pb2 as pb
 
 from podspace import errors
 from podspace.cri import describe, translate
+from podspace.linux import idmap
 from podspace.runtime import model
 
 
@@ -104,20 +105,49 @@ def test_only_the_default_handler_is_there() -> None:
         translate.sandbox(sandbox_message(), "kata")
 
 
+FULL = pb.IDMapping(host_id=65536, container_id=0, length=65536)
+
+
 @pytest.mark.parametrize(
-    ("userns", "kind"),
+    ("userns", "words"),
     [
-        (pb.UserNamespace(mode=pb.CONTAINER), errors.BadRequest),
-        (pb.UserNamespace(mode=pb.TARGET), errors.BadRequest),
-        (pb.UserNamespace(mode=pb.POD), errors.BadRequest),
-        (pb.UserNamespace(mode=pb.POD, uids=[pb.IDMapping(host_id=1, container_id=1, length=1)]), errors.BadRequest),
-        (pb.UserNamespace(mode=pb.POD, uids=[pb.IDMapping(host_id=1000, container_id=0, length=9)]), errors.Unsupported),
+        (pb.UserNamespace(mode=pb.CONTAINER), "not one of POD and NODE"),
+        (pb.UserNamespace(mode=pb.TARGET), "not one of POD and NODE"),
+        (pb.UserNamespace(mode=pb.POD), "exactly one mapping of uids"),
+        (pb.UserNamespace(mode=pb.POD, uids=[FULL]), "exactly one mapping of gids"),
+        (pb.UserNamespace(mode=pb.POD, uids=[FULL, FULL], gids=[FULL]), "exactly one mapping of uids"),
+        (pb.UserNamespace(mode=pb.POD, uids=[pb.IDMapping(host_id=1, container_id=1, length=1)], gids=[FULL]), "container's id 0"),
+        (pb.UserNamespace(mode=pb.POD, uids=[pb.IDMapping(host_id=1000, length=0)], gids=[FULL]), "no such"),
+        (pb.UserNamespace(mode=pb.POD, uids=[pb.IDMapping(host_id=2**32 - 1, length=2)], gids=[FULL]), "no such"),
     ],
 )
-def test_user_namespaces_are_refused_clearly(userns: pb.UserNamespace, kind: type[Exception]) -> None:
-    with pytest.raises(kind):
-        translate.refuse_user_namespace(pb.NamespaceOption(userns_options=userns))
-    translate.refuse_user_namespace(pb.NamespaceOption(userns_options=pb.UserNamespace(mode=pb.NODE)))
+def test_mappings_that_make_no_sense_are_refused(userns: pb.UserNamespace, words: str) -> None:
+    with pytest.raises(errors.BadRequest, match=words):
+        translate.user_namespace(pb.NamespaceOption(userns_options=userns))
+
+
+def test_a_user_namespace_is_the_sandboxes_and_its_containers() -> None:
+    options = pb.NamespaceOption(userns_options=pb.UserNamespace(mode=pb.POD, uids=[FULL], gids=[FULL]))
+    known = translate.user_namespace(options)
+    ranges = (idmap.Range(inside=0, outside=65536, length=65536),)
+    assert known == idmap.IdMap(uids=ranges, gids=ranges)
+    assert describe.user_namespace(known) == options.userns_options
+    assert translate.user_namespace(pb.NamespaceOption(userns_options=pb.UserNamespace(mode=pb.NODE))) is None
+    message = container_message(linux=with_options(userns_options=options.userns_options))
+    assert translate.container(message, place(user_namespace=known), "sha256:1")
+    for wrong, where in ((message, place()), (container_message(), place(user_namespace=known))):
+        with pytest.raises(errors.BadRequest, match="that of its sandbox"):
+            translate.container(wrong, where, "sha256:1")
+
+
+def test_a_mount_may_map_ids_and_says_so() -> None:
+    wanted = pb.Mount(container_path="/data", host_path="/v", uidMappings=[FULL], gidMappings=[FULL])
+    found = translate.mount(wanted)
+    assert found.id_map is not None
+    assert found.id_map.owner(1, 2) == (65537, 65538)
+    assert describe.mount(found).uidMappings == wanted.uidMappings
+    with pytest.raises(errors.BadRequest, match="mount /data maps only uids"):
+        translate.mount(pb.Mount(container_path="/data", host_path="/v", uidMappings=[FULL]))
 
 
 def test_a_container_that_joins_another_names_it() -> None:
