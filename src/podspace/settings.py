@@ -87,6 +87,7 @@ class Settings:
     registries_conf: Path | None = None  # None = the places of containers-registries.conf(5)
     stop_pods: bool = False  # on the way out take the Pods along
     cri_socket: Path | None = None  # serve the CRI there too
+    pod_max_pids: int = 0  # processes and threads of one Pod; 0 = no limit
     pod_cidr: str = ""  # "" = a free /24 is chosen and kept
     bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root
 

@@ -49,3 +49,7 @@ def container_status(server: Server, name: str, container: str = "c") -> Manifes
     status = server.pod(name)["status"]
     every = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()), *status.get("ephemeralContainerStatuses", ())]
     return next(entry for entry in every if entry["name"] == container)
+
+
+def node_name(server: Server) -> str:
+    return server.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")

@@ -59,6 +59,9 @@ class Cgroups(Protocol):
     def create(self, path: str, limits: Limits) -> None:
         """Make the cgroup (and its parents) and set the limits. Idempotent."""
 
+    def adjust(self, path: str, limits: Limits) -> None:
+        """Change limits of a cgroup that is there; what is 0 stays as it is. Raises: OSError."""
+
     def exists(self, path: str) -> bool:
         """Whether there is such a cgroup in any hierarchy."""
 
@@ -197,15 +200,26 @@ class V1:
         return None if root is None else root / path.lstrip("/")
 
     def create(self, path: str, limits: Limits) -> None:
-        cpu, memory = limits.cpu_shares or limits.cpu_quota_micros, limits.memory_limit_bytes
-        for controller, wanted in (("cpu", cpu), ("memory", memory), ("pids", limits.pids_limit), (self._main.name, True)):
-            if wanted and controller in self._controllers:
+        wanted = {
+            "cpu": limits.cpu_shares or limits.cpu_quota_micros,
+            "memory": limits.memory_limit_bytes,
+            "pids": limits.pids_limit,
+            "hugetlb": len(limits.hugepage_limit_bytes),
+            self._main.name: 1,
+        }
+        for controller, used in wanted.items():
+            if used and controller in self._controllers:
                 (self._controllers[controller] / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        self.adjust(path, limits)
+
+    def adjust(self, path: str, limits: Limits) -> None:
         self._set("cpu", path, "cpu.shares", limits.cpu_shares)
         self._set("cpu", path, "cpu.cfs_period_us", limits.cpu_period_micros)
         self._set("cpu", path, "cpu.cfs_quota_us", limits.cpu_quota_micros)
-        self._set("memory", path, "memory.limit_in_bytes", memory)
+        self._set("memory", path, "memory.limit_in_bytes", limits.memory_limit_bytes)
         self._set("pids", path, "pids.max", limits.pids_limit)
+        for size, value in limits.hugepage_limit_bytes.items():
+            self._set("hugetlb", path, f"hugetlb.{size}.limit_in_bytes", value)
 
     def _set(self, controller: str, path: str, name: str, value: int) -> None:
         file = self._file(controller, path, name)
@@ -279,7 +293,12 @@ class V2:
             _delegate(folder)
             folder = folder / part
             folder.mkdir(exist_ok=True)
-        self._set(folder / "cpu.weight", weight_of_shares(limits.cpu_shares))
+        self.adjust(path, limits)
+
+    def adjust(self, path: str, limits: Limits) -> None:
+        folder = self._folder(path)
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # without the controller nobody has a weight, and all are alike
+            self._set(folder / "cpu.weight", weight_of_shares(limits.cpu_shares))
         if limits.cpu_quota_micros:
             _write(folder / "cpu.max", f"{limits.cpu_quota_micros} {limits.cpu_period_micros or 100_000}")
         self._set(folder / "memory.max", limits.memory_limit_bytes)

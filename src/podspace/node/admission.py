@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
-from podspace.node import host_ports, support
+from podspace.node import host_ports, requests, support
 
 _SAFE_SYSCTLS = frozenset(
     {
@@ -54,3 +54,9 @@ def refusal(pod: JSON, others: Iterable[JSON] = ()) -> Refusal | None:
         if spec.get("hostIPC") and name.startswith("kernel."):
             return Refusal(reason="SysctlForbidden", message=f'forbidden sysctl: "{name}" not allowed with host ipc enabled')
     return None
+
+
+def no_room(pod: JSON, others: Iterable[JSON], node: JSON) -> Refusal | None:
+    """Return that the node has not got what the Pod asks for beside ``others``, which run on it."""
+    lacking = requests.lacking(pod, others, node)
+    return None if lacking is None else Refusal(reason=lacking[0], message=lacking[1])

@@ -12,6 +12,7 @@ from typing import Any
 
 from podspace.image import reference
 from podspace.image.model import Image
+from podspace.kube import qos
 from podspace.kube.json import JSON
 from podspace.node import dns, environment, host_ports, resources
 from podspace.node.pod import Container, Pod
@@ -24,7 +25,7 @@ IMAGE_REF = "podspace.io/image-ref"  # what status shows as imageID: the digest 
 _UTS_LIMIT = 64  # sethostname(2)
 
 
-def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str) -> model.SandboxConfig:
+def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str, pids_limit: int = 0) -> model.SandboxConfig:
     """Return what ``Engine.run_sandbox`` gets for this Pod. ``resolv_conf``: text of the machine's.
 
     Raises: ConfigError when its host name is longer than Linux bears.
@@ -44,6 +45,8 @@ def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str) 
         ipc=node if pod.host_ipc else own,
         sysctls=sysctls,
         host_ports=() if pod.host_network else host_ports.of_pod(pod.spec),
+        cgroup_group=resources.GROUPS[qos.qos_class(pod.spec)],
+        resources=resources.pod_resources(pod.spec, pids_limit=pids_limit),
         labels=pod.raw["metadata"].get("labels") or {},
         annotations=pod.raw["metadata"].get("annotations") or {},
     )

@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 
 from podspace import __version__, errors
-from podspace.kube import times
+from podspace.kube import quantity, times
 from podspace.kube.json import JSON
 from podspace.node.fieldpath import NodeFacts
 from podspace.settings import KUBERNETES_VERSION, Settings
@@ -107,15 +107,17 @@ class Registration:
 
     def _status(self, now: str, architecture: str) -> JSON:
         disk = shutil.disk_usage(self._settings.paths.lib)
+        huge = _huge_pages()
         size = {
             "cpu": str(self._facts.cpu_milli // 1000),
             "ephemeral-storage": f"{disk.total // 1024}Ki",
+            **huge,
             "memory": f"{self._facts.memory_bytes // 1024}Ki",
             "pods": str(PODS_CAPACITY),
         }
         return {
             "capacity": size,
-            "allocatable": dict(size),
+            "allocatable": size | {"memory": f"{(self._facts.memory_bytes - _held_back(huge)) // 1024}Ki"},
             "conditions": _conditions(now),
             "addresses": [
                 *({"type": "InternalIP", "address": ip} for ip in self._facts.ips),
@@ -180,6 +182,20 @@ def _conditions(now: str) -> list[JSON]:
         {"type": kind, "status": status, "lastHeartbeatTime": now, "lastTransitionTime": now, "reason": reason, "message": message}
         for kind, status, reason, message in healthy
     ]
+
+
+def _huge_pages(root: Path = Path("/sys/kernel/mm/hugepages")) -> dict[str, str]:
+    """What the machine has set aside, by size: ``hugepages-2Mi`` -> ``64Mi``."""
+    found = {}
+    for folder in sorted(root.glob("hugepages-*kB")):
+        kilobytes = int(folder.name.removeprefix("hugepages-").removesuffix("kB"))
+        held = int((folder / "nr_hugepages").read_text()) * kilobytes
+        found[f"hugepages-{quantity.canonical(f'{kilobytes}Ki')}"] = quantity.canonical(f"{held}Ki")
+    return found
+
+
+def _held_back(huge: dict[str, str]) -> int:
+    return sum(quantity.parse(amount).value for amount in huge.values())
 
 
 def _read(path: str) -> str:

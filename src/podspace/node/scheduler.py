@@ -14,7 +14,7 @@ import time
 from podspace import errors
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import host_ports, requests, support
+from podspace.node import host_ports, neighbours, requests, support
 from podspace.node.recorder import Recorder
 from podspace.store.store import Store
 
@@ -48,7 +48,7 @@ class Scheduler:
                     async for change in watch:
                         if change.kind != "DELETED" and _may_fit_now(change.obj, change.previous):
                             await self._consider(change.obj)
-                        elif change.kind == "DELETED" or (_is_over(change.obj) and not _is_over(change.previous or {})):
+                        elif change.kind == "DELETED" or (neighbours.is_over(change.obj) and not neighbours.is_over(change.previous or {})):
                             await self._look_again()
                 except errors.Expired:
                     continue
@@ -68,7 +68,7 @@ class Scheduler:
 
     async def _consider(self, pod: JSON) -> None:
         spec = pod["spec"]
-        if spec.get("nodeName", self._node_name) != self._node_name and not _is_over(pod):
+        if spec.get("nodeName", self._node_name) != self._node_name and not neighbours.is_over(pod):
             self._recorder.warning(pod, "FailedScheduling", f"there is no node {spec['nodeName']} here; the Pod will not run")
         if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp"):
             return
@@ -94,12 +94,13 @@ class Scheduler:
 
     def _lacks(self, pod: JSON, node: JSON | None) -> str | None:
         """What others on the node have: a port of the host, or too much of its resources."""
-        if node is None or not (requests.of_pod(pod["spec"]) or host_ports.of_pod(pod["spec"])):
+        if node is None:
             return None
-        running = [other for other in self._store.list("pods")[0] if other["spec"].get("nodeName") and not _is_over(other)]
+        running = neighbours.of(self._store, pod)
         if host_ports.taken(pod, running):
             return f"1 {host_ports.TAKEN}."
-        return requests.insufficient(pod, running, node)
+        short = requests.insufficient(pod, running, node)
+        return f"{', '.join(f'1 {words}' for words in short)}." if short else None
 
     async def _look_again(self) -> None:
         """A Pod that left may have made room for those that wait."""
@@ -149,10 +150,6 @@ def with_condition(pod: JSON, condition: JSON) -> JSON:
     status = pod.get("status") or {}
     others = [c for c in status.get("conditions") or () if c["type"] != condition["type"]]
     return pod | {"status": status | {"conditions": [*others, condition]}}
-
-
-def _is_over(pod: JSON) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _may_fit_now(pod: JSON, previous: JSON | None) -> bool:

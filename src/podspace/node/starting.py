@@ -23,6 +23,7 @@ from podspace.node import (
     identity,
     image_volumes,
     messages,
+    neighbours,
     pod_state,
     podstatus_writer,
     support,
@@ -55,10 +56,14 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
     log_root = context.settings.paths.log
     configs.log_directory(pod, log_root).mkdir(parents=True, exist_ok=True)
     try:
-        await context.engine.run_sandbox(configs.sandbox_config(pod, attempt=attempt, log_root=log_root, resolv_conf=dns.of_host(pod)))
+        config = configs.sandbox_config(
+            pod, attempt=attempt, log_root=log_root, resolv_conf=dns.of_host(pod), pids_limit=context.settings.pod_max_pids
+        )
+        await context.engine.run_sandbox(config)
     except (errors.PodspaceError, OSError) as error:
         context.recorder.warning(pod.raw, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         return False
+    neighbours.weigh(context.store, context.engine, pod.spec)
     return True
 
 

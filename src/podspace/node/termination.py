@@ -14,7 +14,7 @@ from collections.abc import Callable
 from podspace import errors
 from podspace.aio import together
 from podspace.kube.json import JSON
-from podspace.node import configs, pod_state, podstatus_writer, volumes
+from podspace.node import configs, neighbours, pod_state, podstatus_writer, volumes
 from podspace.node.context import NodeContext
 from podspace.node.decide import Observed
 from podspace.node.pod import Pod, PodUid, Role
@@ -57,6 +57,7 @@ async def remove(context: NodeContext, pod: Pod) -> None:
         await context.engine.remove_sandbox(sandbox.id)
     await asyncio.to_thread(volumes.remove, context.settings.paths.pods, pod.uid)
     await asyncio.to_thread(_remove_logs, context, pod)
+    neighbours.weigh(context.store, context.engine, pod.spec)
     context.crashes.forget_where(pod.uid)
     context.pulls.forget_where(pod.uid)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from podspace import errors
 from podspace.kube.json import JSON
-from podspace.node import admission, decide, pod_state, podstatus_writer, starting, support, termination
+from podspace.node import admission, decide, neighbours, pod_state, podstatus_writer, starting, support, termination
 from podspace.node.context import NodeContext
 from podspace.node.pod import Pod, PodUid, parse
 from podspace.node.pulls import Puller
@@ -154,7 +154,8 @@ class PodWorker:
         """Whether a Pod that has not begun may begin; one that has failed without having begun never does."""
         if self.pod.phase in ("Succeeded", "Failed"):
             return False
-        if refused := admission.refusal(self.pod.raw, self._others()):
+        others = list(neighbours.admitted(self._context.store, self.pod.raw))
+        if refused := admission.refusal(self.pod.raw, others) or self._no_room(others):
             self._context.recorder.warning(self.pod.raw, refused.reason, refused.message)
             await podstatus_writer.reject(self._context, self.pod, refused)
             return False
@@ -162,12 +163,9 @@ class PodWorker:
             self._context.recorder.warning(self.pod.raw, "NotEnforced", f"podspace does not enforce {', '.join(fields)}")
         return True
 
-    def _others(self) -> Iterator[JSON]:
-        """Pods that this node has taken on before."""
-        for other in self._context.store.list("pods")[0]:
-            status = other.get("status") or {}
-            if status.get("startTime") and status.get("phase") not in ("Succeeded", "Failed") and other["metadata"]["uid"] != self.pod.uid:
-                yield other
+    def _no_room(self, others: Iterable[JSON]) -> admission.Refusal | None:
+        node = self._context.store.get("nodes", "", self._context.facts.name)
+        return None if node is None else admission.no_room(self.pod.raw, others, node)
 
     async def _write(self) -> None:
         await podstatus_writer.write(self._context, self.pod, self.state)

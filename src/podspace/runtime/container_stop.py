@@ -85,7 +85,7 @@ def _outcome(here: world.World, container: records.Container, ended: tuple[int, 
     found: dict[str, str | int] = {"exit_code": code, "finished_nanos": max(nanos, started), "started_nanos": started}
     if ended is None:
         return found | {"reason": "ContainerStatusUnknown", "message": "conmon, which would have kept the exit code, was killed"}
-    if code != 0 and here.cgroups.oom_kills(container.intent.cgroup):
+    if here.cgroups.oom_kills(container.intent.cgroup):  # of whichever process, as containerd tells it
         return found | {"reason": "OOMKilled"}
     return found | {"reason": "Completed" if code == 0 else "Error"}
 

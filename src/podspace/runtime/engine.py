@@ -13,6 +13,7 @@ from pathlib import Path
 
 from podspace import settings
 from podspace.runtime import (
+    cgroup_groups,
     container_attach,
     container_create,
     container_exec,
@@ -110,6 +111,14 @@ class Engine:
     def sandbox(self, identifier: str) -> model.SandboxStatus:
         """Raises: NotFound."""
         return self._here.sandbox(identifier).status()
+
+    async def update_sandbox(self, identifier: str, resources: model.Resources) -> None:
+        """See ``cgroup_groups.update``. Raises: NotFound, OSError."""
+        cgroup_groups.update(self._here, self._here.sandbox(identifier), resources)
+
+    def share_group(self, group: str, cpu_shares: int) -> None:
+        """See ``cgroup_groups.share``."""
+        cgroup_groups.share(self._here, group, cpu_shares)
 
     async def port_forward(self, identifier: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """See ``port_forward.connect``."""

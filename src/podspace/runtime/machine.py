@@ -29,6 +29,7 @@ class Machine:
     compiled_seccomp: bool = False  # the OCI runtime takes a compiled seccomp filter (crun)
     infers_mappings: bool = False  # the OCI runtime needs no telling of the mappings of a user namespace that is joined (crun)
     controllers: tuple[str, ...] = ()
+    hugetlb: bool = True  # huge pages are counted by cgroup
     masked_paths: tuple[str, ...] = ()  # of this machine, beside those of every machine
 
     def oom_score(self, wanted: int) -> int:
@@ -47,6 +48,7 @@ def look(cgroup_version: int, *, is_crun: bool) -> Machine:
         controllers=tuple(cgroups.usable_controllers()) if cgroup_version == 2 else (),
         compiled_seccomp=is_crun,
         infers_mappings=is_crun,
+        hugetlb=(cgroups.ROOT / "hugetlb").is_dir() if cgroup_version == 1 else "hugetlb" in cgroups.usable_controllers(),
         masked_paths=_thermal_counters(),
     )
 

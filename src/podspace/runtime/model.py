@@ -58,6 +58,7 @@ class SandboxConfig:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()  # ports of the host that lead here; without a network of its own they mean nothing
     cgroup_parent: str = ""  # whoever names one also removes it; "" = <settings.cgroup_root>/pod<uid>
+    cgroup_group: str = ""  # a group of sandboxes whose cgroup is between the server's and the sandbox's: one of cgroup_groups.NAMES
     resources: Resources | None = None  # limits of the whole sandbox
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

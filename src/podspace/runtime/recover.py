@@ -19,6 +19,7 @@ from podspace import errors
 from podspace.aio import together
 from podspace.linux import mounts, pidfd, procfs
 from podspace.runtime import (
+    cgroup_groups,
     container_create,
     container_stop,
     layout,
@@ -154,11 +155,11 @@ async def _orphans(here: world.World, conmons: dict[str, int]) -> None:
 
 
 async def _orphan_cgroups(here: world.World, known: set[str]) -> None:
-    for pod in here.cgroups.children(here.settings.cgroup_root):
+    for pod in cgroup_groups.of_sandboxes(here):
         for path in here.cgroups.children(pod):
             if os.path.basename(path) not in known:
                 await here.cgroups.kill(path)
                 here.cgroups.remove(path)
         here.cgroups.prune(pod)
     if not here.sandboxes:
-        here.cgroups.prune(here.settings.cgroup_root)
+        cgroup_groups.prune(here)

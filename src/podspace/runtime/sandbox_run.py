@@ -13,9 +13,9 @@ from pathlib import Path
 
 from podspace import errors
 from podspace.aio import cleanup
-from podspace.linux import cgroups, idmap, mounts, pidfd
+from podspace.linux import idmap, mounts, pidfd
 from podspace.network.attachment import Attachment
-from podspace.runtime import codec, layout, model, pause, records, sandbox_stop, spec_sandbox, userns, world
+from podspace.runtime import cgroup_groups, codec, layout, model, pause, records, sandbox_stop, spec_sandbox, userns, world
 
 _UNDO_SECONDS = 30
 
@@ -29,7 +29,7 @@ async def run(here: world.World, config: model.SandboxConfig) -> records.Sandbox
     if config.user_namespace is not None:
         await userns.check(here)
     identifier = model.SandboxId(secrets.token_hex(32))
-    cgroup = config.cgroup_parent or f"{here.settings.cgroup_root}/{_cgroup_name(config, identifier)}"
+    cgroup = config.cgroup_parent or f"{cgroup_groups.path(here, config.cgroup_group)}/{_cgroup_name(config, identifier)}"
     sandbox = records.Sandbox(intent=records.SandboxIntent(id=identifier, config=config, created_nanos=time.time_ns(), cgroup=cgroup))
     here.sandboxes[identifier] = sandbox
     try:
@@ -99,7 +99,7 @@ def hostname_of(config: model.SandboxConfig) -> str:
 
 def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, hostname: str) -> None:
     config = sandbox.config
-    here.cgroups.create(sandbox.intent.cgroup, _limits(config.resources))
+    here.cgroups.create(sandbox.intent.cgroup, cgroup_groups.limits(config.resources))
     mount_shm(sandbox, folder)
     folder.hostname.write_text(hostname + "\n")
     folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))
@@ -136,19 +136,6 @@ def _text(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _limits(wanted: model.Resources | None) -> cgroups.Limits:
-    if wanted is None:
-        return cgroups.Limits()
-    return cgroups.Limits(
-        cpu_shares=wanted.cpu_shares,
-        cpu_quota_micros=wanted.cpu_quota_micros,
-        cpu_period_micros=wanted.cpu_period_micros,
-        memory_limit_bytes=wanted.memory_limit_bytes,
-        pids_limit=wanted.pids_limit,
-        hugepage_limit_bytes=wanted.hugepage_limit_bytes,
-    )
 
 
 def _adopt_pause(here: world.World, sandbox: records.Sandbox, pid: int) -> None:

@@ -9,7 +9,7 @@ import signal
 
 from podspace.aio import together
 from podspace.linux import mounts, procfs
-from podspace.runtime import container_stop, layout, model, records, world
+from podspace.runtime import cgroup_groups, container_stop, layout, model, records, world
 
 
 async def pause_ended(here: world.World, sandbox: records.Sandbox) -> None:
@@ -69,4 +69,4 @@ async def discard(here: world.World, sandbox: records.Sandbox) -> None:
     layout.remove_tree(folder.path)
     here.sandboxes.pop(sandbox.id, None)
     if not here.sandboxes:  # with others about, one may just be making its cgroup below
-        here.cgroups.prune(here.settings.cgroup_root)
+        cgroup_groups.prune(here)

@@ -194,11 +194,12 @@ def resources(wanted: model.Resources, here: machine.Machine) -> dict[str, Any]:
     }
     swap = wanted.memory_swap_limit_bytes or wanted.memory_limit_bytes
     memory = {"limit": wanted.memory_limit_bytes, "swap": swap if here.swap_limits else 0}
+    huge = wanted.hugepage_limit_bytes if here.hugetlb else {}
     found: dict[str, Any] = {
         "cpu": {key: value for key, value in cpu.items() if value},
         "memory": {key: value for key, value in memory.items() if value},
         "pids": {"limit": wanted.pids_limit} if wanted.pids_limit else {},
-        "hugepageLimits": [{"pageSize": size, "limit": value} for size, value in wanted.hugepage_limit_bytes.items()],
+        "hugepageLimits": [{"pageSize": size, "limit": value} for size, value in huge.items()],
         "unified": {file: value for file, value in wanted.unified.items() if file.partition(".")[0] in here.controllers},
     }
     return {key: value for key, value in found.items() if value}

@@ -14,9 +14,19 @@ from tests.support import server
 
 @pytest.fixture(scope="package")
 def node(registries_conf: Path) -> Iterator[server.Server]:
+    yield from _served(registries_conf)
+
+
+@pytest.fixture(scope="package")
+def tuned(registries_conf: Path) -> Iterator[server.Server]:
+    """Another, with what a kubelet's flags can change set low."""
+    yield from _served(registries_conf, "--pod-max-pids=40")
+
+
+def _served(registries_conf: Path, *flags: str) -> Iterator[server.Server]:
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
     try:
-        with server.running(folder, registries_conf=registries_conf) as running:
+        with server.running(folder, registries_conf=registries_conf, flags=flags) as running:
             yield running
             assert not [line for line in running.log if "Traceback" in line], "".join(running.log[-80:])
     finally:

@@ -41,7 +41,7 @@ def everything(node: Server) -> None:
         pod("message-log", box("echo in the log; exit 2", terminationMessagePolicy="FallbackToLogsOnError")),
         pod("message-long", box("yes | head -c 10000 > /dev/termination-log; exit 1")),
         pod("no-binary", {"name": "c", "image": pods.IMAGE, "command": ["/no/such"]}),
-        pod("pinned", box("exit 0"), nodeName=node_name(node), securityContext={"windowsOptions": {"runAsUserName": "me"}}),
+        pod("pinned", box("exit 0"), nodeName=pods.node_name(node), securityContext={"windowsOptions": {"runAsUserName": "me"}}),
         pod("elsewhere", box("exit 0"), schedulerName="other"),
         pod("huge", box("exit 0", resources={"requests": {"memory": "1000Ti", "cpu": "1000"}})),
     )
@@ -58,10 +58,6 @@ def init(name: str) -> pods.Manifest:
 def sidecar(name: str = "side") -> pods.Manifest:
     script = f"echo {name} >> /w/log; {FOREVER}"
     return box(script, name, volumeMounts=MOUNT, restartPolicy="Always")
-
-
-def node_name(node: Server) -> str:
-    return node.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
 
 
 @pytest.mark.parametrize(

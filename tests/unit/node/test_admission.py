@@ -66,9 +66,9 @@ def test_limits_of_disk_space_are_named_as_not_enforced() -> None:
 def test_a_pod_needs_room_beside_those_that_run() -> None:
     node = {"status": {"allocatable": {"cpu": "2", "memory": "1Gi"}}}
     running = [raw({"containers": [asking("1500m")]})]
-    assert requests.insufficient(raw({"containers": [asking("500m")]}), running, node) is None
-    assert requests.insufficient(raw({"containers": [asking("501m")]}), running, node) == "1 Insufficient cpu."
-    assert requests.insufficient(raw({"containers": [asking("3", "2Gi")]}), [], node) == "1 Insufficient cpu, 1 Insufficient memory."
+    assert requests.insufficient(raw({"containers": [asking("500m")]}), running, node) == []
+    assert requests.insufficient(raw({"containers": [asking("501m")]}), running, node) == ["Insufficient cpu"]
+    assert requests.insufficient(raw({"containers": [asking("3", "2Gi")]}), [], node) == ["Insufficient cpu", "Insufficient memory"]
 
 
 def test_init_containers_count_as_long_as_they_run_and_sidecars_always() -> None:

@@ -32,7 +32,9 @@ TYPES: Types = {
         "priorityClassName": honoured("unit/kube/test_defaults.py::test_a_system_priority_class_has_its_number"),
         "readinessGates": refused("conditions of others are not waited for yet"),
         "resourceClaims": refused("there is no dynamic resource allocation"),
-        "resources": refused("resources of a Pod as a whole are not held yet"),
+        "resources": honoured(
+            "conformance/pods/test_resources.py::test_resources_of_a_whole_pod_are_its_cgroups_and_of_containers_without_their_own"
+        ),
         "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_container_that_is_restarted_backs_off_and_its_pod_runs"),
         "runtimeClassName": refused_by_api("pod rejected: RuntimeClass"),
         "schedulerName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_for_another_scheduler_waits_and_says_so"),
