@@ -14,11 +14,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from podspace import errors
 from podspace.kube.json import JSON
-from podspace.lens import model
+from podspace.lens import audit_running, model
+from podspace.oci import seccomp_bpf
 
 SECONDS = 10
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -26,8 +29,11 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 Tried = dict[tuple[str, str], dict[str, bool]]
 
 
-def run(census: model.Census) -> Tried:
-    """(actor, target) to what worked. Pairs whose processes ended meanwhile are missing.  Raises: Internal with the probe's words."""
+def run(census: model.Census, filters: audit_running.Filters) -> Tried:
+    """(actor, target) to what worked. Missing: pairs whose processes ended meanwhile, and actors whose seccomp filter lets no probe run.
+
+    Raises: Internal with the probe's words.
+    """
     mains = [process for process in census.processes if process.main]
     with contextlib.ExitStack() as stack:
         pidfds: dict[str, int] = {}
@@ -36,17 +42,31 @@ def run(census: model.Census) -> Tried:
                 fd = os.pidfd_open(process.pid)
                 stack.callback(os.close, fd)
                 pidfds[process.container] = fd
-        actors = [_actor(process, pidfds) for process in mains if process.container in pidfds and process.container != model.PAUSE]
+        actors = [
+            _actor(process, pidfds, bpf)
+            for process in mains
+            if process.container in pidfds
+            and process.container != model.PAUSE
+            and (bpf := _filter(filters.get(process.container, {}))) is not None
+        ]
         if not actors:
             return {}
         lines = _probe({"actors": actors}, list(pidfds.values()))
     return {(line["actor"], line["target"]): line["tried"] for line in lines}
 
 
-def _actor(process: model.Process, pidfds: dict[str, int]) -> JSON:
+def _actor(process: model.Process, pidfds: dict[str, int], bpf: str) -> JSON:
     targets = [{"name": name, "pidfd": fd} for name, fd in pidfds.items() if name != process.container]
     held = dataclasses.asdict(process.credentials)
-    return {"name": process.container, "pidfd": pidfds[process.container], "credentials": held, "targets": targets}
+    return {"name": process.container, "pidfd": pidfds[process.container], "credentials": held, "targets": targets, "filter": bpf}
+
+
+def _filter(profile: Mapping[str, Any]) -> str | None:
+    """BPF in base64, "" for no profile; None for one that cannot be compiled here (or wants a tracer), and so cannot be tried."""
+    try:
+        return seccomp_bpf.encoded(json.dumps(profile, sort_keys=True)) if profile else ""
+    except (OSError, KeyError):
+        return None
 
 
 def _probe(request: JSON, descriptors: list[int]) -> list[JSON]:

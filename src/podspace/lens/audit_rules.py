@@ -32,7 +32,7 @@ class Party:
     """A container's main process. ``uids``, ``gids``: real, effective, saved, file system.
 
     ``pidns`` and ``userns``: from the outermost to its own, whatever names them. ``hidepid``: of the /proc it has, with ``proc_gid``.
-    ``tracing_filtered``: its seccomp filter refuses ptrace(2).
+    ``refused_calls``: those of ``audit_filter.CALLS`` that its seccomp filter refuses.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Party:
     dumpable: bool = True
     hidepid: int = 0
     proc_gid: int = 0
-    tracing_filtered: bool = False
+    refused_calls: frozenset[str] = frozenset()
 
     def has(self, capability: int, over: Party) -> bool:
         """Whether it has one of these capabilities in the other's user namespace (user_namespaces(7))."""
@@ -127,6 +127,8 @@ def _environ_owner(actor: Party, target: Party) -> str:
 
 
 def _signal(actor: Party, target: Party) -> str:
+    if "kill" in actor.refused_calls:
+        return "its seccomp profile refuses kill"
     real, effective = actor.uids[0], actor.uids[1]
     if {real, effective} & {target.uids[0], target.uids[2]} or actor.has(_KILL, target):
         return ""
@@ -137,7 +139,7 @@ def _trace(actor: Party, target: Party, kernel: Kernel) -> str:
     refused = _access(actor, target, attach=True)
     if refused:
         return refused
-    if actor.tracing_filtered:
+    if "ptrace" in actor.refused_calls:
         return "its seccomp profile refuses ptrace"
     if kernel.yama >= 3:
         return "this machine allows no ptrace at all (yama)"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from podspace.lens import audit_rules, model, procdir
+from podspace.lens import audit_filter, audit_rules, model, procdir
 from podspace.linux import mounts
 
 _NS_GET_PARENT = 0xB702
 _DEEPEST = 33
+
+Filters = Mapping[str, Mapping[str, Any]]  # container to its seccomp profile as in an OCI spec, {} = none
 
 
 def kernel() -> audit_rules.Kernel:
@@ -22,21 +26,21 @@ def kernel() -> audit_rules.Kernel:
         return audit_rules.Kernel()
 
 
-def parties(census: model.Census) -> list[audit_rules.Party]:
+def parties(census: model.Census, filters: Filters) -> list[audit_rules.Party]:
     """Of every main process that is still there, /pause first."""
     found = []
     for process in census.processes:
         if process.main:
             try:
                 with procdir.ProcDir(process.pid) as folder:
-                    found.append(_party(process, folder))
+                    found.append(_party(process, folder, filters.get(process.container, {})))
             except (procdir.Gone, PermissionError):
                 continue
     order = [member.name for member in census.pod.members]
     return sorted(found, key=lambda party: order.index(party.name))
 
 
-def _party(process: model.Process, folder: procdir.ProcDir) -> audit_rules.Party:
+def _party(process: model.Process, folder: procdir.ProcDir, profile: Mapping[str, Any]) -> audit_rules.Party:
     held = process.credentials
     hidepid, proc_gid = _proc_options(folder)
     return audit_rules.Party(
@@ -51,6 +55,7 @@ def _party(process: model.Process, folder: procdir.ProcDir) -> audit_rules.Party
         dumpable=_dumpable(held, folder),
         hidepid=hidepid,
         proc_gid=proc_gid,
+        refused_calls=audit_filter.refused(profile),
     )
 
 

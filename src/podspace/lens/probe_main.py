@@ -1,13 +1,14 @@
 """The probe: tries under a container's exact credentials what the audit says it may do. A program of its own, run by ``audit_probe``.
 
 Standard library only, and nothing is imported once it is inside: the files there are the container's. For each actor it joins its
-process and mount namespaces, becomes it (ids, capabilities, no_new_privs), and tries: a look, a read of nothing, signal 0, a seize that
-is let go at once. It is never dumpable, so that nobody in there may look into it. Results: a line of JSON for each pair.
-Source: setns(2), pidfd_open(2) (fdinfo), capabilities(7), ptrace(2).
+process and mount namespaces, becomes it (ids, capabilities, no_new_privs, seccomp filter), and tries: a look, a read of nothing, signal
+0, a seize that is let go at once. It is never dumpable, so that nobody in there may look into it. Results: a line of JSON for each pair.
+Source: setns(2), pidfd_open(2) (fdinfo), capabilities(7), seccomp(2), ptrace(2).
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 8, 24, 38, 47
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 CAPABILITY_VERSION_3 = 0x20080522
 PTRACE_SEIZE = 0x4206
@@ -24,6 +26,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 class CapHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class SockFprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 class CapData(ctypes.Structure):
@@ -39,8 +45,13 @@ def prctl(option: int, *values: int) -> None:
     check(libc.prctl(option, *[ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]))
 
 
-def become(held: dict[str, object]) -> None:
-    """Take over ids and capabilities: bounding set, groups and ids first, while we still may."""
+def become(held: dict[str, object], bpf: bytes) -> None:
+    """Take over ids and capabilities: bounding set, groups and ids first, while we still may.
+
+    Without no_new_privs a filter takes privilege, so it comes first, as with an OCI runtime; with it, last.
+    """
+    if bpf and not held["no_new_privs"]:
+        install(bpf)
     numbers = {key: value for key, value in held.items() if isinstance(value, int)}
     for capability in range(64):
         if not numbers["bounding"] >> capability & 1 and libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
@@ -61,6 +72,14 @@ def become(held: dict[str, object]) -> None:
     if held["no_new_privs"]:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)
+    if bpf and held["no_new_privs"]:
+        install(bpf)
+
+
+def install(bpf: bytes) -> None:
+    """A seccomp filter of 8 bytes an instruction."""
+    program = SockFprog(len(bpf) // 8, bpf)
+    check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 
 def set_capabilities(held: dict[str, int]) -> None:
@@ -126,7 +145,9 @@ def inside(actor: dict[str, object]) -> None:
     assert isinstance(targets, list)
     assert isinstance(held, dict)
     numbers = [(target["name"], number_of(target["pidfd"])) for target in targets]
-    become(held)
+    bpf = actor["filter"]
+    assert isinstance(bpf, str)
+    become(held, base64.b64decode(bpf))
     for name, pid in numbers:
         os.write(1, json.dumps({"actor": actor["name"], "target": name, "tried": tried(pid)}).encode() + b"\n")
 

@@ -94,8 +94,9 @@ class PodLens:
 
     def _audited(self, pod: JSON, handle: model.PodHandle, facts: Mapping[str, audit_manifest.ImageFacts]) -> JSON:
         census = self._census(handle)
-        tried = audit_probe.run(census)
-        return audit.of_running(pod, audit_running.parties(census), facts, audit_running.kernel(), tried)
+        filters = {member.name: self._engine.seccomp(member.id) for member in handle.members if member.id}
+        tried = audit_probe.run(census, filters)
+        return audit.of_running(pod, audit_running.parties(census, filters), facts, audit_running.kernel(), tried)
 
     async def review(self, pod: JSON) -> JSON:
         facts = await _in_thread(lambda: self._image_facts(pod))

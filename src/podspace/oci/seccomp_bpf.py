@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import functools
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -21,8 +22,24 @@ from podspace.oci import seccomp_default
 log = logging.getLogger(__name__)
 
 ANNOTATION = "run.oci.seccomp_bpf_data"
-_ACTIONS = {"SCMP_ACT_ALLOW": 0x7FFF0000, "SCMP_ACT_ERRNO": 0x00050000}
-_OPERATORS = {"SCMP_CMP_LT": 2, "SCMP_CMP_EQ": 4, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+_ACTIONS = {
+    "SCMP_ACT_KILL": 0x00000000,
+    "SCMP_ACT_KILL_THREAD": 0x00000000,
+    "SCMP_ACT_KILL_PROCESS": 0x80000000,
+    "SCMP_ACT_TRAP": 0x00030000,
+    "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_LOG": 0x7FFC0000,
+    "SCMP_ACT_ALLOW": 0x7FFF0000,
+}
+_OPERATORS = {
+    "SCMP_CMP_NE": 1,
+    "SCMP_CMP_LT": 2,
+    "SCMP_CMP_LE": 3,
+    "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5,
+    "SCMP_CMP_GT": 6,
+    "SCMP_CMP_MASKED_EQ": 7,
+}
 _EPERM = 1
 _EEXIST = 17
 
@@ -41,19 +58,28 @@ def compiled(capabilities: tuple[str, ...], machine: str) -> str:
         return ""
 
 
+@functools.lru_cache(maxsize=64)
+def encoded(profile: str) -> str:
+    """The same for a profile as JSON text.  Raises: OSError."""
+    return base64.b64encode(compile_profile(json.loads(profile))).decode()
+
+
 def compile_profile(profile: dict[str, Any]) -> bytes:
-    """Return struct sock_filter[]. Raises: OSError when libseccomp is missing or refuses."""
+    """Return struct sock_filter[]. Raises: OSError when libseccomp is missing or refuses; KeyError for what needs a tracer or listener."""
     library = _library()
-    context = library.seccomp_init(_action(profile["defaultAction"], _EPERM))
+    default = _action(profile["defaultAction"], profile.get("defaultErrnoRet") or _EPERM)
+    context = library.seccomp_init(default)
     if not context:
         raise OSError("seccomp_init failed")
     handle = ctypes.c_void_p(context)
     try:
-        for name in profile["architectures"]:
+        for name in profile.get("architectures") or ():
             token = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
             _check(library.seccomp_arch_add(handle, ctypes.c_uint32(token)), name, ignore=_EEXIST)
-        for rule in profile["syscalls"]:
-            _add(library, handle, rule)
+        for rule in profile.get("syscalls") or ():
+            action = _action(rule["action"], rule.get("errnoRet") or _EPERM)
+            if action != default:  # libseccomp takes no rule that says what is so anyway
+                _add(library, handle, rule, action)
         return _export(library, handle)
     finally:
         library.seccomp_release(handle)
@@ -76,17 +102,16 @@ def _check(status: int, what: str, *, ignore: int = 0) -> None:
         raise OSError(-status, os.strerror(-status), what)
 
 
-def _add(library: ctypes.CDLL, handle: ctypes.c_void_p, rule: dict[str, Any]) -> None:
-    conditions: Sequence[dict[str, Any]] = rule.get("args", ())
+def _add(library: ctypes.CDLL, handle: ctypes.c_void_p, rule: dict[str, Any], action: int) -> None:
+    conditions: Sequence[dict[str, Any]] = rule.get("args") or ()
     arguments = (_Argument * max(len(conditions), 1))()
     for slot, condition in zip(arguments, conditions, strict=False):
         slot.arg, slot.op = condition["index"], _OPERATORS[condition["op"]]
         slot.datum_a, slot.datum_b = condition["value"], condition.get("valueTwo", 0)
-    action = ctypes.c_uint32(_action(rule["action"], rule.get("errnoRet", _EPERM)))
     for name in rule["names"]:
         number = library.seccomp_syscall_resolve_name(name.encode())
         if number != -1:  # __NR_SCMP_ERROR: this libseccomp does not know it; then it stays forbidden
-            _check(library.seccomp_rule_add_array(handle, action, number, len(conditions), arguments), name)
+            _check(library.seccomp_rule_add_array(handle, ctypes.c_uint32(action), number, len(conditions), arguments), name)
 
 
 def _export(library: ctypes.CDLL, handle: ctypes.c_void_p) -> bytes:

@@ -7,9 +7,11 @@ Knows no Pod and no protocol. ``recover`` first, then ``run`` as a service of it
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from podspace import settings
 from podspace.runtime import (
@@ -162,6 +164,12 @@ class Engine:
     def upper(self, identifier: str) -> Path:
         """The folder that holds what a container wrote over its image. Raises: NotFound."""
         return self._here.layout.snapshot(self._here.container(identifier).id) / "upper"
+
+    def seccomp(self, identifier: str) -> dict[str, Any]:
+        """``linux.seccomp`` of the OCI spec the container was made of, {} for none. Reads a file.  Raises: NotFound."""
+        folder = self._here.layout.container(self._here.container(identifier).id)
+        found: dict[str, Any] = json.loads(folder.oci_config.read_text())["linux"].get("seccomp") or {}
+        return found
 
     async def wait_container(self, identifier: str) -> None:
         """Return once the container's end is written down. Raises: NotFound."""

@@ -85,4 +85,5 @@ def test_hidepid_hides_what_may_not_be_traced() -> None:
 
 
 def test_a_seccomp_filter_may_refuse_tracing() -> None:
-    assert may(party("a", tracing_filtered=True), party("b")) == set(audit_rules.ABILITIES) - {"trace"}
+    assert may(party("a", refused_calls=frozenset({"ptrace"})), party("b")) == set(audit_rules.ABILITIES) - {"trace"}
+    assert may(party("a", refused_calls=frozenset({"kill"})), party("b")) == set(audit_rules.ABILITIES) - {"signal"}
