@@ -1,8 +1,9 @@
 """Derive ``src/podspace/kube/protobuf_table.json`` from a table of Kubernetes' protobuf field numbers.
 
-Run by hand when the served Kubernetes minor changes: ``python -m tools.gen_protobuf FIELDS.json``, where FIELDS.json maps message ->
-number -> [json name, type, marks...]. The result maps message -> number -> "json type marks" with the members of inlined
-messages kept apart (mark ``inline``), messages nobody can send left out. ``tests/unit/kube/test_protobuf.py`` reads the result.
+Run by hand when the served Kubernetes minor changes, or for new kinds: ``python -m tools.gen_protobuf FIELDS.json``, where FIELDS.json
+maps message -> number -> [json name, type, marks...]; messages that the table has already may be left out. The result maps
+message -> number -> "json type marks" with the members of inlined messages kept apart (mark ``inline``), messages nobody can send
+left out. ``tests/unit/kube/test_protobuf.py`` reads the result.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ SCALARS = ("string", "bool", "int32", "int64", "bytes", "double")
 
 
 def main() -> None:
-    messages: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())["messages"]
+    messages = known() | json.loads(Path(sys.argv[1]).read_text())["messages"]
     wanted = reachable(messages, [resource.kind for resource in resources.RESOURCES] + list(OPTIONS))
     table = {name: {number: " ".join(field) for number, field in messages[name].items()} for name in sorted(wanted)}
     TARGET.write_text(json.dumps(table, indent=0, sort_keys=False) + "\n")
     print(f"{len(table)} messages")
+
+
+def known() -> dict[str, Any]:
+    """The messages of the present table, so that FIELDS.json may hold new ones only."""
+    table: dict[str, dict[str, str]] = json.loads(TARGET.read_text())
+    return {name: {number: text.split() for number, text in fields.items()} for name, fields in table.items()}
 
 
 def reachable(messages: dict[str, Any], roots: list[str]) -> set[str]:

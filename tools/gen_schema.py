@@ -20,7 +20,11 @@ from tools import go_types
 
 KUBE = Path(__file__).resolve().parent.parent / "src" / "podspace" / "kube"
 ROOTS = {
-    "core_v1": ("Pod", "ConfigMap", "Secret", "ServiceAccount", "Namespace", "Node", "Event", "Service", "Binding"),
+    "core_v1": (
+        *("Pod", "ConfigMap", "Secret", "ServiceAccount", "Namespace", "Node", "Event", "Service", "Binding"),
+        *("PersistentVolume", "PersistentVolumeClaim"),
+    ),
+    "storage_v1": ("StorageClass",),
     "events_v1": ("Event",),
     "coordination_v1": ("Lease",),
     "policy_v1": ("Eviction",),

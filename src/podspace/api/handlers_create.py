@@ -46,15 +46,14 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
 
     ``entries``: who owns its fields, None = whoever makes the request owns all it says.
     """
-    from podspace.kube import admission, defaults, validation
+    from podspace.kube import defaults, validation
 
     resource = call.target.resource
     version = str(metadata.of(obj).get("resourceVersion") or "")
     defaults.apply(resource.kind, obj)
     stored = call.strategy.incoming(obj)
     owned = ownership.created(call, stored) if entries is None else entries
-    if resource.kind == "Pod":
-        admission.admit_pod(stored)
+    _admit(call, stored)
     call.strategy.prepare_create(stored)
     if owned:
         metadata.of(stored)["managedFields"] = owned
@@ -68,6 +67,16 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
     if resource.kind == "Pod" and call.services.lens is not None:
         call.warnings.extend(call.services.lens.warnings(stored))
     return stored
+
+
+def _admit(call: Call, obj: JSON) -> None:
+    from podspace.kube import admission, resources
+
+    match call.target.resource.kind:
+        case "Pod":
+            admission.admit_pod(obj)
+        case "PersistentVolumeClaim":
+            admission.admit_claim(obj, call.store.list(resources.STORAGECLASSES.qualified)[0])
 
 
 def check_namespace(call: Call, obj: JSON) -> None:

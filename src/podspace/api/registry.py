@@ -8,6 +8,7 @@ from __future__ import annotations
 from podspace.api.strategy import LeaseStrategy, ServiceAccountStrategy, StatusStrategy, Strategy
 from podspace.api.strategy_cluster import EventStrategy, EventViewStrategy, NamespaceStrategy, NodeStrategy
 from podspace.api.strategy_pod import PodStrategy
+from podspace.api.strategy_storage import ClaimStrategy, VolumeStrategy
 from podspace.kube import resources
 
 _CLASSES: dict[str, type[Strategy]] = {
@@ -15,6 +16,8 @@ _CLASSES: dict[str, type[Strategy]] = {
     "namespaces": NamespaceStrategy,
     "nodes": NodeStrategy,
     "services": StatusStrategy,
+    "persistentvolumes": VolumeStrategy,
+    "persistentvolumeclaims": ClaimStrategy,
     "serviceaccounts": ServiceAccountStrategy,
     "leases.coordination.k8s.io": LeaseStrategy,
     "events": EventStrategy,

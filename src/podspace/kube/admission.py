@@ -1,13 +1,15 @@
 """What the API server's admission plugins do to a written Pod: tolerations, priority, runtime class, the ServiceAccount's token volume.
 
 Called by ``api`` between defaulting and validation. Pure: what would be looked up in a cluster is passed in or fixed here.
-Source: plugins DefaultTolerationSeconds, Priority, RuntimeClass, ServiceAccount of kubernetes 1.36, as seen on the wire.
+Source: plugins DefaultTolerationSeconds, Priority, RuntimeClass, ServiceAccount, DefaultStorageClass of kubernetes 1.36, as on the wire.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from podspace import errors
-from podspace.kube import defaults, names, schema
+from podspace.kube import defaults, names, schema, storage
 from podspace.kube.json import JSON
 
 TOLERATION_SECONDS = 300
@@ -36,6 +38,13 @@ def admit_pod_update(obj: JSON, old: JSON) -> None:
         if field in before:
             spec.setdefault(field, before[field])
     obj["spec"] = schema.ordered("PodSpec", spec)
+
+
+def admit_claim(obj: JSON, classes: Iterable[JSON]) -> None:
+    """Give a claim that names no class the default one, in place. ``classes``: every StorageClass."""
+    default = None if storage.names_a_class(obj) else storage.default_class(classes)
+    if default is not None:
+        obj["spec"] = schema.ordered("PersistentVolumeClaimSpec", obj["spec"] | {"storageClassName": default})
 
 
 def admit_service_account(obj: JSON, account: JSON) -> None:

@@ -291,6 +291,28 @@ def _service(obj: JSON) -> None:
     obj["spec"] = schema.ordered("ServiceSpec", spec)
 
 
+def _persistent_volume(obj: JSON) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec.setdefault("volumeMode", "Filesystem")
+    for name in ("hostPath", "iscsi", "rbd", "scaleIO"):
+        if name in spec:
+            _VOLUMES[name](spec[name])
+    obj["spec"] = schema.ordered("PersistentVolumeSpec", spec)
+
+
+def _persistent_volume_claim(obj: JSON) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    obj["spec"] = schema.ordered("PersistentVolumeClaimSpec", spec)
+
+
+def _storage_class(obj: JSON) -> None:
+    obj.setdefault("reclaimPolicy", "Delete")
+    obj.setdefault("volumeBindingMode", "Immediate")
+    _reorder(obj, "StorageClass")
+
+
 def _reorder(obj: JSON, model: str) -> None:
     members = schema.ordered(model, obj)
     obj.clear()
@@ -303,4 +325,7 @@ _SETTERS: dict[str, Callable[[JSON], None]] = {
     "Namespace": _namespace,
     "Node": _node,
     "Service": _service,
+    "PersistentVolume": _persistent_volume,
+    "PersistentVolumeClaim": _persistent_volume_claim,
+    "StorageClass": _storage_class,
 }

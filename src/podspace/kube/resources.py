@@ -117,6 +117,20 @@ NODES = Resource(
     ),
 )
 EVENTS = Resource(plural="events", kind="Event", short_names=("ev",))
+PERSISTENTVOLUMES = Resource(
+    plural="persistentvolumes",
+    kind="PersistentVolume",
+    namespaced=False,
+    short_names=("pv",),
+    subresources=MappingProxyType({"status": Subresource(kind="PersistentVolume", verbs=_VIEW)}),
+)
+PERSISTENTVOLUMECLAIMS = Resource(
+    plural="persistentvolumeclaims",
+    kind="PersistentVolumeClaim",
+    short_names=("pvc",),
+    subresources=MappingProxyType({"status": Subresource(kind="PersistentVolumeClaim", verbs=_VIEW)}),
+)
+STORAGECLASSES = Resource(plural="storageclasses", kind="StorageClass", group="storage.k8s.io", namespaced=False, short_names=("sc",))
 SERVICES = Resource(
     plural="services",
     kind="Service",
@@ -157,6 +171,8 @@ RESOURCES: tuple[Resource, ...] = (
     EVENTS,
     NAMESPACES,
     NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
     PODS,
     SECRETS,
     SERVICEACCOUNTS,
@@ -166,6 +182,7 @@ RESOURCES: tuple[Resource, ...] = (
     _review("authorization.k8s.io", "SelfSubjectRulesReview"),
     LEASES,
     EVENTS_V1,
+    STORAGECLASSES,
     LENS,
     LENS_AUDITS,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from podspace.kube import duration, table_pods, times
+from podspace.kube import duration, table_pods, table_storage, times
 from podspace.kube.json import JSON
 from podspace.kube.table_pods import NONE
 
@@ -149,4 +149,7 @@ _CELLS: Mapping[str, Callable[[JSON, str, float], list[Any]]] = {
     "namespaces": _namespace,
     "services": _service,
     "leases.coordination.k8s.io": _lease,
+    "persistentvolumes": table_storage.volume,
+    "persistentvolumeclaims": table_storage.claim,
+    "storageclasses.storage.k8s.io": table_storage.storage_class,
 }

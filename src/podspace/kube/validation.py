@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from podspace import errors
-from podspace.kube import names, resources, validation_kinds, validation_metadata, validation_pod, validation_update, validation_warnings
+from podspace.kube import (
+    names,
+    resources,
+    validation_kinds,
+    validation_metadata,
+    validation_pod,
+    validation_storage,
+    validation_update,
+    validation_warnings,
+)
 from podspace.kube.json import JSON
 from podspace.kube.validation_report import Report
 
@@ -22,6 +31,9 @@ _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Event": validation_kinds.event,
     "Node": validation_kinds.node,
     "Lease": validation_kinds.lease,
+    "PersistentVolume": validation_storage.volume,
+    "PersistentVolumeClaim": validation_storage.claim,
+    "StorageClass": validation_storage.storage_class,
 }
 _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("Pod", ""): validation_update.pod,
@@ -31,6 +43,9 @@ _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("ConfigMap", ""): validation_kinds.config_map_update,
     ("Secret", ""): validation_kinds.secret_update,
     ("Node", ""): validation_kinds.node_update,
+    ("PersistentVolume", ""): validation_storage.volume_update,
+    ("PersistentVolumeClaim", ""): validation_storage.claim_update,
+    ("StorageClass", ""): validation_storage.storage_class_update,
 }
 
 

@@ -5,6 +5,7 @@ Used by every ``validation_*`` module; knows how causes read, and no rule. Sourc
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -70,3 +71,10 @@ class Report:
 def show(value: Any) -> str:
     """``"text"``, ``5``, ``null``, ``{"Type":"x"}``."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def difference(before: Any, after: Any) -> str:
+    """Changed lines of the JSON with three lines around them."""
+    old, new = (json.dumps(one, indent=1, ensure_ascii=False).splitlines() for one in (before, after))
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]
+    return "".join(f"{line}\n" for line in lines)

@@ -7,15 +7,12 @@ Source: kubernetes pkg/apis/core/validation, ValidatePodUpdate and its siblings.
 from __future__ import annotations
 
 import copy
-import difflib
-import json
-from typing import Any
 
 from podspace.kube import qos, schema, validation_pod
 from podspace.kube.json import JSON
 from podspace.kube.validation_metadata import IMMUTABLE
 from podspace.kube.validation_paths import MAX_INT32
-from podspace.kube.validation_report import Report
+from podspace.kube.validation_report import Report, difference
 
 _MUTABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
@@ -59,7 +56,7 @@ def ephemeral_containers(report: Report, new: JSON, old: JSON) -> None:
         if name not in present:
             report.forbidden(field, f'existing ephemeral containers "{name}" may not be removed\n')
         elif present[name] != container:
-            report.forbidden(field, f'existing ephemeral containers "{name}" may not be changed\n{_difference(container, present[name])}')
+            report.forbidden(field, f'existing ephemeral containers "{name}" may not be changed\n{difference(container, present[name])}')
 
 
 def resize(report: Report, new: JSON, old: JSON) -> None:
@@ -80,7 +77,7 @@ def resize(report: Report, new: JSON, old: JSON) -> None:
         for is_now, was in zip(munged.get(field) or (), before.get(field) or (), strict=True):
             _restore_resources(is_now, was)
     if munged != before:
-        report.forbidden("spec", f"only {_RESIZABLE}\n{_difference(before, munged)}")
+        report.forbidden("spec", f"only {_RESIZABLE}\n{difference(before, munged)}")
 
 
 def _not_removed(report: Report, is_now: JSON, was: JSON, field: str) -> None:
@@ -149,7 +146,7 @@ def _nothing_else(report: Report, after: JSON, before: JSON) -> None:
         _restore(munged, before, "terminationGracePeriodSeconds")
     if munged == before or _gated_changes_only(munged, before):
         return
-    report.forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n{_difference(_ordered(before), _ordered(munged))}")
+    report.forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n{difference(_ordered(before), _ordered(munged))}")
 
 
 def _ordered(spec: JSON) -> JSON:
@@ -173,10 +170,3 @@ def _restore(spec: JSON, before: JSON, field: str) -> None:
     spec.pop(field, None)
     if field in before:
         spec[field] = before[field]
-
-
-def _difference(before: Any, after: Any) -> str:
-    """Changed lines of the JSON with three lines around them."""
-    old, new = (json.dumps(one, indent=1, ensure_ascii=False).splitlines() for one in (before, after))
-    lines = list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]
-    return "".join(f"{line}\n" for line in lines)

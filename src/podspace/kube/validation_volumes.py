@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podspace.kube import names, quantity
+from podspace.kube import names, quantity, validation_storage
 from podspace.kube.json import JSON
 from podspace.kube.validation_paths import (
     VOLUME_FIELDS,
@@ -215,6 +215,14 @@ def _image(report: Report, source: JSON, field: str) -> None:
         report.unsupported(f"{field}.pullPolicy", policy, _PULL_POLICIES)
 
 
+def _ephemeral(report: Report, source: JSON, field: str) -> None:
+    template = source.get("volumeClaimTemplate")
+    if template is None:
+        report.required(f"{field}.volumeClaimTemplate")
+    else:
+        validation_storage.claim_spec(report, template.get("spec") or {}, f"{field}.volumeClaimTemplate.spec")
+
+
 def _projected(report: Report, source: JSON, field: str) -> None:
     mode(report, source.get("defaultMode"), f"{field}.defaultMode")
     paths: set[str] = set()
@@ -282,7 +290,7 @@ _RULES: dict[str, Callable[[Report, JSON, str], None]] = {
     "downwardAPI": _downward,
     "projected": _projected,
     "csi": _needs("driver"),
-    "ephemeral": _needs("volumeClaimTemplate"),
+    "ephemeral": _ephemeral,
     "image": _image,
     "flexVolume": _needs("driver"),
     "azureFile": _needs("secretName", "shareName"),

@@ -1,0 +1,165 @@
+"""Rules of PersistentVolumeClaims, PersistentVolumes and StorageClasses, and of their updates.
+
+Called by ``validation``; the claim's spec also by ``validation_volumes`` for ephemeral volumes.
+Source: kubernetes pkg/apis/core/validation, pkg/apis/storage/validation.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from podspace.kube import names, quantity, schema
+from podspace.kube.json import JSON
+from podspace.kube.validation_metadata import IMMUTABLE
+from podspace.kube.validation_report import Report, difference
+
+SINGLE_POD = "ReadWriteOncePod"
+_ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", SINGLE_POD)
+_VOLUME_MODES = ("Block", "Filesystem")
+_RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
+_BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+_NO_SOURCES = frozenset(
+    ("accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName")
+) | {"volumeAttributesClassName", "volumeMode"}
+
+
+def claim(report: Report, obj: JSON) -> None:
+    """A PersistentVolumeClaim."""
+    claim_spec(report, obj.get("spec") or {}, "spec")
+
+
+def claim_spec(report: Report, spec: JSON, field: str) -> None:
+    modes = spec.get("accessModes") or []
+    if not modes:
+        report.required(f"{field}.accessModes", "at least 1 access mode is required")
+    _access_modes(report, modes, f"{field}.accessModes")
+    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    if storage is None:
+        report.required(f"{field}.resources[storage]")
+    else:
+        _positive(report, storage, f"{field}.resources[storage]")
+    if name := spec.get("storageClassName"):
+        report.invalids(f"{field}.storageClassName", name, names.subdomain(name))
+    _volume_mode(report, spec, field)
+
+
+def claim_update(report: Report, new: JSON, old: JSON) -> None:
+    """A claim may grow once it is bound, and be given a class or a volume where it has none; nothing else changes."""
+    claim(report, new)
+    after, before = copy.deepcopy(new.get("spec") or {}), old.get("spec") or {}
+    bound = (new.get("status") or {}).get("phase") == "Bound"
+    for field in ("volumeName", "storageClassName"):
+        if field not in before or (field == "volumeName" and not before[field]):
+            after.pop(field, None)
+    if bound and "volumeAttributesClassName" in before:
+        after["volumeAttributesClassName"] = before["volumeAttributesClassName"]
+    is_now, was = (((spec.get("resources") or {}).get("requests") or {}).get("storage") for spec in (after, before))
+    if bound and is_now is not None and was is not None:
+        after["resources"]["requests"]["storage"] = was
+    kept = {name: value for name, value in before.items() if name != "volumeName" or value}
+    if after != kept:
+        words = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        report.forbidden("spec", f"{words}\n{difference(kept, after)}")
+    if is_now and was and quantity.parse(is_now).nanos < quantity.parse(was).nanos:
+        capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
+        if quantity.parse(is_now).nanos <= quantity.parse(capacity).nanos:
+            report.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+
+
+def volume(report: Report, obj: JSON) -> None:
+    """A PersistentVolume."""
+    spec = obj.get("spec") or {}
+    modes, capacity = spec.get("accessModes") or [], spec.get("capacity") or {}
+    if not modes:
+        report.required("spec.accessModes")
+    _access_modes(report, modes, "spec.accessModes")
+    if not capacity:
+        report.required("spec.capacity")
+    elif set(capacity) != {"storage"}:
+        report.unsupported("spec.capacity", capacity, ("storage",))
+    for name, amount in capacity.items():
+        _positive(report, amount, f"spec.capacity[{name}]")
+    policy = spec.get("persistentVolumeReclaimPolicy")
+    if policy and policy not in _RECLAIM_POLICIES:
+        report.unsupported("spec.persistentVolumeReclaimPolicy", policy, _RECLAIM_POLICIES)
+    _sources(report, spec)
+    if (spec.get("hostPath") or {}).get("path") == "/" and policy == "Recycle":
+        report.forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'")
+    if name := spec.get("storageClassName"):
+        report.invalids("spec.storageClassName", name, names.subdomain(name))
+    _volume_mode(report, spec, "spec")
+
+
+def volume_update(report: Report, new: JSON, old: JSON) -> None:
+    volume(report, new)
+    before, after = ({name: value for name, value in (one.get("spec") or {}).items() if name not in _NO_SOURCES} for one in (old, new))
+    if before != after:
+        words = "spec.persistentvolumesource is immutable after creation"
+        report.forbidden("spec.persistentvolumesource", f"{words}\n{difference(before, after)}")
+    old_mode, new_mode = ((one.get("spec") or {}).get("volumeMode") for one in (old, new))
+    if old_mode != new_mode:
+        report.invalid("volumeMode", new_mode, IMMUTABLE)
+
+
+def storage_class(report: Report, obj: JSON) -> None:
+    provisioner = obj.get("provisioner") or ""
+    if not provisioner:
+        report.required("provisioner", provisioner)
+    else:
+        report.invalids("provisioner", provisioner, names.qualified(provisioner.lower()))
+    if any(not key for key in obj.get("parameters") or ()):
+        report.invalid("parameters", "", "field can not be empty.")
+    policy = obj.get("reclaimPolicy")
+    if policy and policy not in ("Delete", "Retain"):
+        report.unsupported("reclaimPolicy", policy, ("Delete", "Retain"))
+    mode = obj.get("volumeBindingMode")
+    if mode not in _BINDING_MODES:
+        report.unsupported("volumeBindingMode", mode, _BINDING_MODES)
+
+
+def storage_class_update(report: Report, new: JSON, old: JSON) -> None:
+    storage_class(report, new)
+    for field in ("parameters", "provisioner", "reclaimPolicy"):
+        if (new.get(field) or None) != (old.get(field) or None):
+            report.forbidden(field, f"updates to {field} are forbidden.")
+    if new.get("volumeBindingMode") != old.get("volumeBindingMode"):
+        report.invalid("volumeBindingMode", new.get("volumeBindingMode"), IMMUTABLE)
+
+
+def sources_of(spec: JSON) -> list[str]:
+    """What kinds of volume a PersistentVolume says it is; one, if it is valid."""
+    return [name for name in schema.fields("PersistentVolumeSpec") if name in spec and name not in _NO_SOURCES]
+
+
+def _sources(report: Report, spec: JSON) -> None:
+    kinds = sources_of(spec)
+    if not kinds:
+        report.required("spec", "must specify a volume type")
+    for kind in kinds[1:]:
+        report.forbidden(f"spec.{kind}", "may not specify more than 1 volume type")
+    if "hostPath" in kinds and not (spec["hostPath"] or {}).get("path"):
+        report.required("spec.hostPath.path")
+    if "local" in kinds:
+        if not (spec["local"] or {}).get("path"):
+            report.required("spec.local.path")
+        if not (spec.get("nodeAffinity") or {}).get("required"):
+            report.required("spec.nodeAffinity", "Local volume requires node affinity")
+
+
+def _access_modes(report: Report, modes: list[str], field: str) -> None:
+    for mode in modes:
+        if mode not in _ACCESS_MODES:
+            report.unsupported(field, mode, _ACCESS_MODES)
+    if SINGLE_POD in modes and len(set(modes)) > 1:
+        report.forbidden(field, f"may not use {SINGLE_POD} with other access modes")
+
+
+def _volume_mode(report: Report, spec: JSON, field: str) -> None:
+    mode = spec.get("volumeMode")
+    if mode is not None and mode not in _VOLUME_MODES:
+        report.unsupported(f"{field}.volumeMode", mode, _VOLUME_MODES)
+
+
+def _positive(report: Report, amount: str, field: str) -> None:
+    if quantity.parse(amount).nanos <= 0:
+        report.invalid(field, amount, "must be greater than zero")
