@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from podspace.cli import attach, client, failure, flags, kubeconfig, look, pods
+from podspace.cli import attach, client, failure, flags, kubeconfig, lens, look, pods
 from podspace.kube.json import JSON
 
 USAGE = """
@@ -48,6 +48,7 @@ FLAGS = (
     flags.Flag("set-image", takes="NAME=IMAGE", many=True, help="with --copy-to: change images; * for all"),
     flags.Flag("arguments-only", help="what comes after -- are the arguments, not the command"),
     flags.Flag("quiet", "q", help="say less"),
+    flags.Flag("output", "o", takes="FORMAT", help="json, yaml or wide: print what was made, and do not attach"),
     *look.FLAGS,
     *flags.COMMON,
 )
@@ -81,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
         raise failure.Failure("--target is incompatible with --copy-to. Use --share-processes instead.")
     if options.on("as-target") and not options.text("target"):
         raise failure.Failure("--as-target needs --target: as whom it shall run")
+    lens.form(options)  # refused before anything is made
     with client.Client(kubeconfig.load(options)) as api:
         return _debug(options, api)
 
@@ -92,10 +94,27 @@ def _debug(options: flags.Options, api: client.Client) -> int:
         pod = pods.get(api, pods.name_of(options.args[0]))
         make = _copy if options.text("copy-to") else _ephemeral
         pod, container = make(options, api, pod)
+    if options.text("output"):
+        sys.stdout.write(_told(pod, container, lens.form(options)))
+        return 0
     if not container or not (options.on("attach") if options.given("attach") else options.on("stdin")):
         return 0
     running = wait_running(api, pod, container)
     return attach.attach(api, running, container, stdin=options.on("stdin"), tty=options.on("tty"), quiet=options.on("quiet"))
+
+
+def _told(pod: JSON, name: str, form: str) -> str:
+    """What was made, for ``-o``."""
+    container = pods.spec_of(pod, name)
+    env = {entry["name"]: entry.get("value", "") for entry in container.get("env") or ()}
+    metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
+    shown = {"kind": "PodDebug", "apiVersion": "lens.podspace.io/v1", "metadata": metadata, "container": container}
+    if form != "wide":
+        return lens.structured(shown, form)
+    target = container.get("targetContainerName", "")
+    words = [f"{name} in pod {metadata['name']}", *([f"target {target}"] if target else [])]
+    words += [f"{variable}={env[variable]}" for variable in ("TARGET_ROOT",) if variable in env]
+    return ", ".join(words) + "\n"
 
 
 def wait_running(api: client.Client, pod: JSON, container: str) -> JSON:

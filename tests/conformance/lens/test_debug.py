@@ -66,6 +66,14 @@ def test_a_look_that_will_be_denied_is_told_before(debugged: Server) -> None:
     assert "the process has capabilities this one lacks (NET_ADMIN) and there is no SYS_PTRACE" in said
 
 
+def test_what_was_made_is_printed_when_asked_for(debugged: Server) -> None:
+    words = ("debug", "apart", "--image=busybox:1.28", "--target=user", "--as-target", "-c", "told", "--", "sleep", "1")
+    made = json.loads(debugged.podspace(*words[:-3], "-o", "json", *words[-3:]))
+    assert made["kind"] == "PodDebug"
+    assert made["container"]["securityContext"]["runAsUser"] == 1000
+    assert made["container"]["env"] == [{"name": "TARGET_ROOT", "value": "/proc/1/root"}]
+
+
 def test_what_cannot_be_is_refused(debugged: Server) -> None:
     command = (sys.executable, "-m", "podspace.cli.main", "debug", "apart", "--image=busybox:1.28", "--as-target")
     assert "--as-target needs --target" in debugged.run(*command, check=False).stderr
