@@ -22,15 +22,15 @@ KUBE = Path(__file__).resolve().parent.parent / "src" / "podspace" / "kube"
 ROOTS = {
     "core_v1": (
         *("Pod", "ConfigMap", "Secret", "ServiceAccount", "Namespace", "Node", "Event", "Service", "Binding"),
-        *("PersistentVolume", "PersistentVolumeClaim"),
+        *("PersistentVolume", "PersistentVolumeClaim", "LimitRange", "ResourceQuota"),
     ),
     "storage_v1": ("StorageClass",),
     "events_v1": ("Event",),
     "coordination_v1": ("Lease",),
     "policy_v1": ("Eviction",),
     "meta_v1": ("DeleteOptions", "Status"),
-    "authentication_v1": ("TokenRequest", "SelfSubjectReview"),
-    "authorization_v1": ("SelfSubjectAccessReview", "SelfSubjectRulesReview"),
+    "authentication_v1": ("TokenRequest", "SelfSubjectReview", "TokenReview"),
+    "authorization_v1": ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview", "LocalSubjectAccessReview"),
 }
 LEAVES = {
     "str": "string",

@@ -72,7 +72,10 @@ NAMED_STRINGS: dict[str, dict[str, str]] = {
     "ServicePort": {"protocol": "v1.Protocol"},
 }
 
-QUANTITY_MAPS = ("limits", "requests", "overhead", "capacity", "allocatable", "allocatedResources")
+QUANTITY_MAPS = (
+    *("limits", "requests", "overhead", "capacity", "allocatable", "allocatedResources"),
+    *("max", "min", "default", "defaultRequest", "maxLimitRequestRatio", "hard", "used"),
+)
 BYTES_MAPS = {"Secret": ("data",), "ConfigMap": ("binaryData",)}
 STRING_LIST_MAPS = ("extra",)
 
@@ -156,6 +159,13 @@ ALWAYS: dict[str, tuple[str, ...]] = {
     "SelfSubjectReview": ("metadata", "status"),
     "SelfSubjectReviewStatus": ("userInfo",),
     "TokenRequest": ("metadata", "spec", "status"),
+    "TokenReview": ("metadata", "spec", "status"),
+    "TokenReviewStatus": ("user",),
+    "SubjectAccessReview": ("metadata", "spec", "status"),
+    "LocalSubjectAccessReview": ("metadata", "spec", "status"),
+    "LimitRange": ("metadata", "spec"),
+    "LimitRangeSpec": ("limits",),
+    "ResourceQuota": ("metadata", "spec", "status"),
     "TokenRequestSpec": ("audiences", "expirationSeconds", "boundObjectRef"),
     "TokenRequestStatus": ("token", "expirationTimestamp"),
 }

@@ -149,6 +149,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     facts = registration.gather_facts(settings)
     kubelet = Recorder(store, component="kubelet", host=facts.name)
     scheduling = Recorder(store, component="default-scheduler")
+    signer = tokens.Signer(settings.paths.certificates)
     context = NodeContext(
         settings=settings,
         store=store,
@@ -158,7 +159,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         facts=facts,
         crashes=Backoff(),
         pulls=Backoff(),
-        signer=tokens.Signer(settings.paths.certificates),
+        signer=signer,
     )
     agent = NodeAgent(context)
     node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name)
@@ -173,6 +174,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         ca_certificate=pki.ca.read_text(),
         unix_socket=settings.paths.api_socket,
         lens=PodLens(engine, images),
+        tokens=signer,
     )
     cri = _cri_server(settings, engine, images)
     ready = {name: asyncio.Event() for name in ("engine", "api", "agent", *(("cri",) if cri else ()))}

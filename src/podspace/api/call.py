@@ -23,6 +23,7 @@ from podspace.api.streams import OpenStreams
 from podspace.kube import times
 from podspace.kube.json import JSON
 from podspace.store.store import Store
+from podspace.tokens import Signer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Services:
     streams: OpenStreams
     snapshots: Snapshots
     lens: Lens | None = None
+    tokens: Signer | None = None
 
     def timestamp(self) -> str:
         """Now, as objects have it."""

@@ -168,12 +168,12 @@ def group_document(group: str) -> JSON:
 
 def named_groups() -> list[str]:
     """Every group but the core one, in the order of the table."""
-    return list(dict.fromkeys(resource.group for resource in resources.RESOURCES if resource.group))
+    return list(dict.fromkeys(resource.group for resource in resources.RESOURCES if resource.group and not resource.hidden))
 
 
 def versions_of(group: str) -> list[str]:
-    return list(dict.fromkeys(resource.version for resource in resources.RESOURCES if resource.group == group))
+    return list(dict.fromkeys(resource.version for resource in resources.RESOURCES if resource.group == group and not resource.hidden))
 
 
 def _served(group: str, version: str) -> list[resources.Resource]:
-    return [resource for resource in resources.RESOURCES if (resource.group, resource.version) == (group, version)]
+    return [one for one in resources.RESOURCES if (one.group, one.version) == (group, version) and not one.hidden]

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from podspace import errors
 from podspace.api import (
+    accounts,
+    authorization,
     discovery,
     exec,
     handlers_create,
@@ -22,6 +24,7 @@ from podspace.api import (
     handlers_update,
     handlers_watch,
     identity,
+    issuer,
     lens,
     logs,
     negotiate,
@@ -32,6 +35,7 @@ from podspace.api import (
     reviews,
     routes,
     status_http,
+    token_requests,
 )
 from podspace.api.call import Call, Services
 from podspace.api.query import Query
@@ -58,7 +62,7 @@ _BY_SUBRESOURCE: dict[tuple[str, str], Handler] = {
     ("pods", "log"): logs.log,
     ("pods", "binding"): pod_actions.bind,
     ("pods", "eviction"): pod_actions.evict,
-    ("serviceaccounts", "token"): reviews.token,
+    ("serviceaccounts", "token"): token_requests.create,
 }
 _LENS: dict[str, Handler] = {
     "audit": lens.audit,
@@ -72,9 +76,12 @@ _LENS: dict[str, Handler] = {
 _NOT_STORED: dict[str, Handler] = {
     "PodAudit": lens.review,
     "Binding": pod_actions.bind,
+    "LocalSubjectAccessReview": reviews.subject_access_review,
     "SelfSubjectReview": reviews.subject_review,
     "SelfSubjectAccessReview": reviews.access_review,
     "SelfSubjectRulesReview": reviews.rules_review,
+    "SubjectAccessReview": reviews.subject_access_review,
+    "TokenReview": reviews.token_review,
 }
 _REFUSED = {
     "resize": "resizing a running Pod is not supported: delete it and create it with the new resources",
@@ -103,22 +110,23 @@ class Dispatcher:
     async def _answer(self, http: web.Request) -> web.StreamResponse:
         path, _, raw_query = http.raw_path.partition("?")
         query = Query(raw_query)
-        if path.startswith(identity.OPEN_PATHS):
+        if path.startswith(authorization.PUBLIC_PATHS):
             return plain.serve(http, path, query)
-        caller = identity.of(http.transport)
+        caller = identity.of(http.transport) or accounts.of(self._services, http)
+        if "Impersonate-User" in http.headers or "Impersonate-Group" in http.headers or "Impersonate-Uid" in http.headers:
+            caller = accounts.acting(self._services, http, caller)
         target = routes.parse(http.method, path, query.flag("watch"))
         if isinstance(target, routes.Target):
             return await self._resource(http, target, query, caller)
-        identity.require_admin_for_path(caller, http.method, path)
+        authorization.require_path(caller, http.method, path)
         if target is None:
-            return plain.serve(http, path, query)
+            return issuer.serve(http, path, self._services.tokens) or plain.serve(http, path, query)
         if http.method != "GET":
             raise errors.MethodNotAllowed(routes.NO_METHOD)
         return discovery.serve(http, target)
 
     async def _resource(self, http: web.Request, target: routes.Target, query: Query, caller: identity.Identity) -> web.StreamResponse:
-        if not target.resource.kind.startswith("SelfSubject"):
-            identity.require_admin(caller, target)
+        authorization.require(caller, target)
         call = Call(
             http=http,
             services=self._services,

@@ -74,9 +74,26 @@ def _admit(call: Call, obj: JSON) -> None:
 
     match call.target.resource.kind:
         case "Pod":
+            _admit_account(call, obj)
             admission.admit_pod(obj)
         case "PersistentVolumeClaim":
             admission.admit_claim(obj, call.store.list(resources.STORAGECLASSES.qualified)[0])
+
+
+def _admit_account(call: Call, pod: JSON) -> None:
+    """Let the Pod run as its ServiceAccount.  Raises: Forbidden if it names one that is not there."""
+    from podspace.kube import admission
+
+    name, namespace = admission.service_account_name(pod), call.target.namespace
+    account = call.store.get("serviceaccounts", namespace, name)
+    if account is None and name != "default":  # that one may be a moment younger than its namespace
+        raise errors.Forbidden(
+            f'pods "{metadata.name_of(pod)}" is forbidden: error looking up service account {namespace}/{name}: '
+            f'serviceaccount "{name}" not found',
+            resource="pods",
+            name=metadata.name_of(pod),
+        )
+    admission.admit_service_account(pod, account or {})
 
 
 def check_namespace(call: Call, obj: JSON) -> None:

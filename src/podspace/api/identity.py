@@ -1,7 +1,6 @@
-"""Who is calling: a client certificate, the owner of a unix socket's other end, or a token.
+"""Who is calling: a client certificate, or the owner of a unix socket's other end; tokens are read by ``accounts``.
 
-Called by ``dispatch`` once per request and remembered per connection. There is one right here, that of ``system:masters``; anybody
-else is known but refused. It must not know resources beyond the words of a refusal.
+Called by ``dispatch`` once per request and remembered per connection. What a caller may do is ``authorization``'s.
 Source: Kubernetes X.509 client certificates (CN = user, O = groups); unix(7) SO_PEERCRED.
 """
 
@@ -12,15 +11,11 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from podspace import errors
-from podspace.api.routes import Target
-
 ADMIN_GROUP = "system:masters"
-OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")  # RBAC's public-info-viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,48 +24,30 @@ class Identity:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    namespace: str = ""  # of a ServiceAccount
+    rights: str = ""  # of a ServiceAccount: "", "view" or "admin"
 
     @property
     def is_admin(self) -> bool:
-        return ADMIN_GROUP in self.groups
+        return ADMIN_GROUP in self.groups or self.rights == "admin"
 
 
 LOCAL_ADMIN = Identity(name="root", groups=(ADMIN_GROUP, "system:authenticated"))
 _known: weakref.WeakKeyDictionary[asyncio.BaseTransport, Identity] = weakref.WeakKeyDictionary()
 
 
-def of(transport: asyncio.BaseTransport | None) -> Identity:
-    """Return who is at the other end of a connection.  Raises: Unauthorized when nobody we know."""
+def of(transport: asyncio.BaseTransport | None) -> Identity | None:
+    """Who is at the other end of a connection, None if the connection does not tell."""
     if transport is None:
-        raise errors.Unauthorized("Unauthorized")
+        return None
     identity = _known.get(transport)
     if identity is None:
         identity = _local(transport) or _certified(transport)
-        if identity is None:
-            raise errors.Unauthorized("Unauthorized")
-        _known[transport] = identity
+        if identity is not None:
+            _known[transport] = identity
     return identity
-
-
-def require_admin(identity: Identity, target: Target) -> None:
-    """Raise Forbidden, worded as RBAC words it, unless the caller may do everything."""
-    if identity.is_admin:
-        return
-    resource = target.resource
-    full = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
-    subject = f'{resource.qualified} "{target.name}"' if target.name else resource.qualified
-    raise errors.Forbidden(
-        f'{subject} is forbidden: User "{identity.name}" cannot {target.verb} resource "{full}" '
-        f'in API group "{resource.group}" {target.scope}',
-        resource=resource.plural,
-        name=target.name,
-    )
-
-
-def require_admin_for_path(identity: Identity, method: str, path: str) -> None:
-    """As ``require_admin``, for what is not a resource."""
-    if not identity.is_admin:
-        raise errors.Forbidden(f'forbidden: User "{identity.name}" cannot {method.lower()} path "{path}"')
 
 
 def _local(transport: asyncio.BaseTransport) -> Identity | None:

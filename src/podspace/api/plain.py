@@ -11,7 +11,7 @@ from aiohttp import web
 
 from podspace import settings
 from podspace.api import call as calls
-from podspace.api import discovery, openapi, respond
+from podspace.api import discovery, issuer, openapi, respond
 from podspace.api.query import Query
 from podspace.api.routes import PageNotFound
 from podspace.kube.json import JSON
@@ -57,6 +57,5 @@ def version() -> JSON:
 def _paths() -> list[str]:
     groups = [f"/apis/{group}" for group in discovery.named_groups()]
     versions = [f"/apis/{group}/{one}" for group in discovery.named_groups() for one in discovery.versions_of(group)]
-    return sorted(
-        ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version", *groups, *versions]
-    )
+    fixed = ("/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+    return sorted([issuer.CONFIGURATION, issuer.KEYS, *fixed, *groups, *versions])

@@ -29,6 +29,7 @@ from podspace.api.lens import Lens
 from podspace.api.snapshots import Snapshots
 from podspace.api.streams import OpenStreams
 from podspace.store.store import Store
+from podspace.tokens import Signer
 
 _LINE_BYTES = 256 * 1024  # a URL carries the whole command of an exec
 _HEADER_BYTES = 32 * 1024
@@ -52,8 +53,9 @@ class ApiServer:
         unix_socket: Path | None = None,
         now: Callable[[], float] = time.time,
         lens: Lens | None = None,
+        tokens: Signer | None = None,
     ) -> None:
-        """``port`` 0 = any free one. ``tls`` None = no TCP listener, ``unix_socket`` None = no local one.
+        """``port`` 0 = any free one. ``tls`` None = no TCP listener, ``unix_socket`` None = no local one, ``tokens`` None = no tokens.
 
         The context asks for a client certificate (CERT_OPTIONAL): who comes without is told so in HTTP. ``ca_certificate`` (PEM) is
         what every namespace gets as ``kube-root-ca.crt``.
@@ -62,7 +64,9 @@ class ApiServer:
         self._tls = tls
         self._ca_certificate = ca_certificate
         self._unix_socket = unix_socket
-        self.services = call.Services(store=store, backend=backend, now=now, streams=OpenStreams(), snapshots=Snapshots(), lens=lens)
+        self.services = call.Services(
+            store=store, backend=backend, now=now, streams=OpenStreams(), snapshots=Snapshots(), lens=lens, tokens=tokens
+        )
         self.address: tuple[str, int] | None = None
 
     async def run(self, ready: asyncio.Event) -> None:

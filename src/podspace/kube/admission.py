@@ -34,7 +34,7 @@ def admit_pod_update(obj: JSON, old: JSON) -> None:
     """Complete an updated Pod in place: a manifest does not repeat what was added when it was created."""
     spec, before = obj["spec"], old["spec"]
     _tolerations(spec)
-    for field in ("priority", "preemptionPolicy"):
+    for field in ("priority", "preemptionPolicy", "serviceAccountName", "serviceAccount"):
         if field in before:
             spec.setdefault(field, before[field])
     obj["spec"] = schema.ordered("PodSpec", spec)
@@ -48,15 +48,18 @@ def admit_claim(obj: JSON, classes: Iterable[JSON]) -> None:
 
 
 def admit_service_account(obj: JSON, account: JSON) -> None:
-    """Give a Pod the token of its ServiceAccount (the caller found it by ``service_account_name``): volume, mounts, pull secrets.
+    """Let a Pod run as its ServiceAccount (the caller found it by ``service_account_name``): name, pull secrets, token. In place.
 
-    In place. Nothing is mounted where the Pod or the account says ``automountServiceAccountToken: false``.
+    Kubernetes mounts a token into every Pod; here, where it opens next to nothing, only into those that name an account other than
+    ``default`` or ask for it. ``automountServiceAccountToken: false`` of the Pod or the account keeps it out.
     """
     spec = obj["spec"]
     name = service_account_name(obj)
     spec["serviceAccountName"] = spec["serviceAccount"] = name
-    automount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
-    if automount:
+    wanted = spec.get("automountServiceAccountToken")
+    if wanted is None:
+        wanted = account.get("automountServiceAccountToken", name != "default")
+    if wanted:
         _mount_token(spec)
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]

@@ -57,12 +57,13 @@ def decode(
     Raises: BadRequest; UnsupportedMediaType.
     """
     wanted_version, wanted = api_version or resource.api_version, kind or resource.kind
-    parsed = _parse(body, content_type, wanted)
+    model = schema.model_of(wanted, wanted_version.rpartition("/")[0])
+    parsed = _parse(body, content_type, wanted, model)
     given, given_version = parsed.kind or wanted, parsed.api_version or wanted_version
     prefix = f'{given} in version "{given_version.rpartition("/")[2]}" cannot be handled as a {wanted}: '
     _check_kind(prefix, given, given_version, wanted, wanted_version)
     try:
-        checked = strict.convert(parsed.content(), schema.model_of(wanted, wanted_version.rpartition("/")[0]))
+        checked = strict.convert(parsed.content(), model)
     except errors.BadRequest as error:
         raise errors.BadRequest(prefix + str(error)) from error
     problems = [*parsed.complaints, *checked.problems]
@@ -82,7 +83,7 @@ def decode_options(body: bytes, content_type: str, kind: str) -> JSON:
         return {}
     known = resources.by_kind(kind)
     version = known.api_version if known else _OPTION_VERSIONS.get(kind, "v1")
-    parsed = _parse(body, content_type, kind)
+    parsed = _parse(body, content_type, kind, kind)
     given = parsed.kind or kind
     prefix = f'{given} in version "{(parsed.api_version or version).rpartition("/")[2]}" cannot be handled as a {kind}: '
     if given != kind:
@@ -129,11 +130,11 @@ def _without_lone_surrogates(body: bytes | str) -> str:
     return _SURROGATES.sub(lambda found: found[0] if len(found[0]) != 6 else "\\ufffd", text)
 
 
-def _parse(body: bytes, content_type: str, wanted: str) -> _Parsed:
+def _parse(body: bytes, content_type: str, wanted: str, model: str) -> _Parsed:
     media = media_type(content_type)
     try:
         if media == PROTOBUF_TYPE:
-            return _protobuf(body, wanted)
+            return _protobuf(body, model)
         return _tree(body, wanted, media)
     except ValueError as error:
         raise errors.BadRequest(f"the object provided is unrecognized (must be of type {wanted}): {error} ({_summary(body)})") from error
@@ -169,14 +170,14 @@ def _type_of(value: Any) -> tuple[str, str]:
     return value.get("apiVersion") or "", value.get("kind") or ""
 
 
-def _protobuf(body: bytes, wanted: str) -> _Parsed:
+def _protobuf(body: bytes, model: str) -> _Parsed:
     api_version, kind, raw = protobuf.decode(body)
-    return _Parsed(api_version, kind, lambda: _protobuf_content(wanted, raw), [])
+    return _Parsed(api_version, kind, lambda: _protobuf_content(model, raw), [])
 
 
-def _protobuf_content(wanted: str, raw: bytes) -> JSON:
+def _protobuf_content(model: str, raw: bytes) -> JSON:
     try:
-        return protobuf.message(wanted, raw)
+        return protobuf.message(model, raw)
     except (ValueError, OverflowError, RecursionError) as error:  # broken bytes, a time beyond the calendar, endless nesting
         raise errors.BadRequest(str(error)) from error
 

@@ -39,11 +39,21 @@ _GROUPS = {
     "SelfSubjectReviewStatus": "authentication",
     "SelfSubjectAccessReview": "authorization",
     "SelfSubjectRulesReview": "authorization",
+    "SubjectAccessReview": "authorization",
+    "SubjectAccessReviewSpec": "authorization",
+    "LocalSubjectAccessReview": "authorization",
+    "TokenReview": "authentication",
+    "TokenReviewSpec": "authentication",
+    "TokenReviewStatus": "authentication",
+    "BoundObjectReference": "authentication",
 }
 
 
 _PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
-_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+_PATCHES = (
+    *("application/apply-patch+yaml", "application/json-patch+json"),
+    *("application/merge-patch+json", "application/strategic-merge-patch+json"),
+)
 _RETAINED = ("volumes", "resourceClaims")  # of a PodSpec: what is changed replaces its neighbours
 
 
@@ -56,7 +66,7 @@ def document(group: str, version: str) -> JSON:
     served = [
         resource
         for resource in resources.RESOURCES
-        if (resource.group, resource.version) == (group, version) and resource.group != resources.LENS_GROUP
+        if (resource.group, resource.version) == (group, version) and resource.group != resources.LENS_GROUP and not resource.hidden
     ]
     docs: dict[str, dict[str, str]] = json.loads(schema.data("schema_docs.json"))
     schemas: JSON = {}

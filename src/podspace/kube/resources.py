@@ -38,6 +38,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = CRUD
     subresources: Mapping[str, Subresource] = field(default_factory=lambda: MappingProxyType({}))
+    hidden: bool = False  # answered, for clients that ask without looking, but not told of in discovery
 
     @property
     def singular(self) -> str:
@@ -138,6 +139,13 @@ SERVICES = Resource(
     categories=("all",),
     subresources=MappingProxyType({"status": Subresource(kind="Service", verbs=_VIEW)}),
 )
+LIMITRANGES = Resource(plural="limitranges", kind="LimitRange", short_names=("limits",))
+RESOURCEQUOTAS = Resource(
+    plural="resourcequotas",
+    kind="ResourceQuota",
+    short_names=("quota",),
+    subresources=MappingProxyType({"status": Subresource(kind="ResourceQuota", verbs=_VIEW)}),
+)
 BINDINGS = Resource(plural="bindings", kind="Binding", verbs=("create",))
 EVENTS_V1 = Resource(plural="events", kind="Event", group="events.k8s.io", short_names=("ev",))  # another view of the same objects
 LENS = Resource(  # podspace's own: looks into running Pods; nothing of it is stored
@@ -161,30 +169,43 @@ LENS_AUDITS = Resource(plural="podaudits", kind="PodAudit", group=LENS_GROUP, ve
 LEASES = Resource(plural="leases", kind="Lease", group="coordination.k8s.io")
 
 
-def _review(group: str, kind: str) -> Resource:
-    return Resource(plural=kind.lower() + "s", kind=kind, group=group, namespaced=False, verbs=("create",))
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
+    return Resource(plural=kind.lower() + "s", kind=kind, group=group, namespaced=namespaced, verbs=("create",))
+
+
+def _empty(kind: str, group: str = "") -> Resource:
+    """A kind of clusters that Kubernetes' own tests list before they begin: there never is one."""
+    return Resource(plural=kind.lower() + "s", kind=kind, group=group, verbs=("get", "list", "watch"), hidden=True)
 
 
 RESOURCES: tuple[Resource, ...] = (
     BINDINGS,
     CONFIGMAPS,
     EVENTS,
+    LIMITRANGES,
     NAMESPACES,
     NODES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RESOURCEQUOTAS,
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
     _review("authentication.k8s.io", "SelfSubjectReview"),
+    _review("authentication.k8s.io", "TokenReview"),
+    _review("authorization.k8s.io", "LocalSubjectAccessReview", namespaced=True),
     _review("authorization.k8s.io", "SelfSubjectAccessReview"),
     _review("authorization.k8s.io", "SelfSubjectRulesReview"),
+    _review("authorization.k8s.io", "SubjectAccessReview"),
     LEASES,
     EVENTS_V1,
     STORAGECLASSES,
     LENS,
     LENS_AUDITS,
+    _empty("ReplicationController"),
+    _empty("ReplicaSet", "apps"),
+    _empty("DaemonSet", "apps"),
 )
 
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in RESOURCES}

@@ -90,7 +90,7 @@ def openapi_v2() -> bytes:
     """The same of all groups as OpenAPI v2 in protobuf. Built anew by each call."""
     from podspace.kube import openapi, openapi_v2, resources
 
-    groups = dict.fromkeys((resource.group, resource.version) for resource in resources.RESOURCES)
+    groups = dict.fromkeys((resource.group, resource.version) for resource in resources.RESOURCES if not resource.hidden)
     return openapi_v2.encode(openapi.document(group, version) for group, version in groups)
 
 

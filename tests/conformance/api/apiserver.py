@@ -14,6 +14,7 @@ from pathlib import Path
 from podspace import certificates
 from podspace.api.server import ApiServer
 from podspace.store.store import Store
+from podspace.tokens import Signer
 from tests.unit.api.serving import FakeBackend
 
 
@@ -50,7 +51,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
     paths = certificates.ensure(folder / "pki", listen="127.0.0.1:0")
     with Store.open(folder / "store.db") as store:
         context = certificates.server_context(paths)
-        server = ApiServer(store, FakeBackend(), port=0, tls=context, ca_certificate=paths.ca.read_text())
+        server = ApiServer(store, FakeBackend(), port=0, tls=context, ca_certificate=paths.ca.read_text(), tokens=Signer(folder))
         with _in_thread(server):
             assert server.address is not None
             certificates.write_kubeconfig(folder / "kubeconfig", paths, server=f"https://127.0.0.1:{server.address[1]}")

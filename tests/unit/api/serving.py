@@ -20,6 +20,7 @@ from podspace.api.backend import LogOptions
 from podspace.api.server import ApiServer
 from podspace.kube.json import JSON
 from podspace.store.store import Store
+from podspace.tokens import Signer
 from podspace.wire.streams import Streams
 
 NOW = 1_780_000_000.0  # 2026-05-28T20:26:40Z
@@ -141,7 +142,7 @@ async def serving(now: Callable[[], float] = lambda: NOW) -> AsyncIterator[Clien
     """A running server and a client of it."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "store.db") as store:
         backend, ready, path = FakeBackend(), asyncio.Event(), Path(folder) / "api.sock"
-        server = ApiServer(store, backend, unix_socket=path, now=now)
+        server = ApiServer(store, backend, unix_socket=path, now=now, tokens=Signer(Path(folder)))
         running = asyncio.create_task(server.run(ready))
         try:
             async with asyncio.timeout(5):

@@ -78,7 +78,7 @@ def test_a_system_priority_class_has_its_number() -> None:
 def test_the_service_account_brings_a_token_into_every_container_without_one() -> None:
     own = {"name": "own", "mountPath": admission.TOKEN_MOUNT}
     second = {"name": "b", "image": "x", "resources": {}, "volumeMounts": [own]}
-    obj = _pod()
+    obj = _pod(serviceAccountName="web")
     obj["spec"]["containers"].append(second)
     admission.admit_service_account(obj, {"imagePullSecrets": [{"name": "pull"}]})
     spec = obj["spec"]
@@ -87,19 +87,29 @@ def test_the_service_account_brings_a_token_into_every_container_without_one() -
     assert spec["containers"][0]["volumeMounts"] == [{"name": volume["name"], "readOnly": True, "mountPath": admission.TOKEN_MOUNT}]
     assert spec["containers"][1]["volumeMounts"] == [own]
     assert spec["imagePullSecrets"] == [{"name": "pull"}]
-    assert spec["serviceAccount"] == spec["serviceAccountName"] == "default"
+    assert spec["serviceAccount"] == spec["serviceAccountName"] == "web"
+
+
+def test_the_default_account_brings_its_name_and_pull_secrets_and_a_token_only_if_asked_for() -> None:
+    obj = _pod()
+    admission.admit_service_account(obj, {"imagePullSecrets": [{"name": "pull"}]})
+    assert (obj["spec"]["serviceAccountName"], obj["spec"]["imagePullSecrets"]) == ("default", [{"name": "pull"}])
+    assert "volumes" not in obj["spec"]
+    for obj, account in ((_pod(automountServiceAccountToken=True), {}), (_pod(), {"automountServiceAccountToken": True})):
+        admission.admit_service_account(obj, account)
+        assert obj["spec"]["volumes"]
 
 
 def test_a_pod_without_containers_is_left_to_validation() -> None:
     obj: JSON = {"metadata": {"name": "p"}, "spec": {"containers": None, "initContainers": [{"name": "i", "image": "x", "resources": {}}]}}
     defaults.apply("Pod", obj)
-    admission.admit_service_account(obj, {})
+    admission.admit_service_account(obj, {"automountServiceAccountToken": True})
     assert obj["spec"]["containers"] is None
 
 
 @pytest.mark.parametrize("where", ["pod", "account"])
 def test_automount_can_be_refused(where: str) -> None:
-    obj = _pod(automountServiceAccountToken=False) if where == "pod" else _pod()
+    obj = _pod(serviceAccountName="web", **({"automountServiceAccountToken": False} if where == "pod" else {}))
     admission.admit_service_account(obj, {} if where == "pod" else {"automountServiceAccountToken": False})
     assert "volumes" not in obj["spec"]
 

@@ -43,7 +43,7 @@ def _tables() -> list[Any]:
             bodies = exchange["response"].get("body")
             for body in bodies if isinstance(bodies, list) else [bodies]:
                 document = body.get("object", body) if isinstance(body, dict) else {}
-                if resource and document.get("kind") == "Table" and document.get("columnDefinitions"):
+                if resource and not resource.hidden and document.get("kind") == "Table" and document.get("columnDefinitions"):
                     found.append(pytest.param(resource, document, id=f"{name}-{resource.plural}"))
     return found
 
