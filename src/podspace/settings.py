@@ -7,10 +7,12 @@ under one folder, so that several servers run side by side on one machine.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_LISTEN = "127.0.0.1:6443"
+CGROUPFS, SYSTEMD = "cgroupfs", "systemd"
 KUBERNETES_VERSION = "v1.36.0"  # the minor of the API that is served; keep in step with the lightkube-models pin
 
 
@@ -84,9 +86,11 @@ class Settings:
     node_name: str = ""  # "" = the host's name
     kubeconfig: Path | None = None  # None = paths.kubeconfig
     oci_runtime: str = ""  # "" = crun, else runc; a name on PATH or a path
+    runtime_handlers: Mapping[str, str] = field(default_factory=dict)  # name of a RuntimeClass's handler -> as oci_runtime
     registries_conf: Path | None = None  # None = the places of containers-registries.conf(5)
     stop_pods: bool = False  # on the way out take the Pods along
     cri_socket: Path | None = None  # serve the CRI there too
+    cgroup_driver: str = CGROUPFS  # for the sandboxes of a kubelet that says where they belong
     pod_max_pids: int = 0  # processes and threads of one Pod; 0 = no limit
     pod_cidr: str = ""  # "" = a free /24 is chosen and kept
     bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root

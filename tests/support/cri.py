@@ -37,8 +37,9 @@ class Client:
             return str(present.id)
         return str(self.image.PullImage(pb.PullImageRequest(image=spec), timeout=SECONDS).image_ref)
 
-    def run_sandbox(self, config: pb.PodSandboxConfig) -> str:
-        return str(self.runtime.RunPodSandbox(pb.RunPodSandboxRequest(config=config), timeout=SECONDS).pod_sandbox_id)
+    def run_sandbox(self, config: pb.PodSandboxConfig, *, handler: str = "") -> str:
+        request = pb.RunPodSandboxRequest(config=config, runtime_handler=handler)
+        return str(self.runtime.RunPodSandbox(request, timeout=SECONDS).pod_sandbox_id)
 
     def create(self, sandbox: str, sandbox_config: pb.PodSandboxConfig, config: pb.ContainerConfig) -> str:
         request = pb.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=sandbox_config)
@@ -171,9 +172,9 @@ def socket_of(root: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(root: Path, registries_conf: Path, *, verb: str = "cri") -> Iterator[Machine]:
+def running(root: Path, registries_conf: Path, *, verb: str = "cri", flags: Sequence[str] = ()) -> Iterator[Machine]:
     """A server for the length of a ``with`` block; afterwards its sandboxes are removed and the machine is compared with before."""
-    flags = ["--cri-socket", str(socket_of(root))]
+    flags = ("--cri-socket", str(socket_of(root)), *flags)
     podspace = server.Server(root=root, port=server.free_port(), registries_conf=registries_conf, flags=flags, verb=verb)
     before = leaks.take(root, podspace.paths.instance)
     podspace.start()

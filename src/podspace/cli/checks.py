@@ -54,6 +54,7 @@ def run(settings: Settings) -> Iterator[Check]:
         yield check()
     yield _overlay(settings)
     yield _runtime(settings)
+    yield from _handlers(settings)
     yield _program("conmon", "watches containers while the server is away")
     yield _pause()
     yield _nft()
@@ -197,6 +198,14 @@ def _runtime(settings: Settings) -> Check:
             return _fail("OCI runtime", f"{settings.oci_runtime} not found", "install it, or leave out --oci-runtime")
         return _fail("OCI runtime", "neither crun nor runc found; it starts containers", "apt install crun")
     return _ok("OCI runtime", str(found))
+
+
+def _handlers(settings: Settings) -> Iterator[Check]:
+    for name, program in settings.runtime_handlers.items():
+        try:
+            yield _ok(f"runtime handler {name}", str(runtimes.find(program)))
+        except errors.Unsupported:
+            yield _fail(f"runtime handler {name}", f"{program} not found", "install it, or leave out this --runtime-handler")
 
 
 def _pause() -> Check:

@@ -21,6 +21,7 @@ Examples:
 FLAGS = (
     *server_flags.PLACE,
     flags.Flag("cri-socket", takes="PATH", help="where the kubelet finds it (default /run/podspace/cri.sock, or below --root)"),
+    server_flags.CGROUP_DRIVER,
     server_flags.POD_CIDR,
     flags.Flag("skip-checks", help="start although a check of doctor fails"),
 )

@@ -29,6 +29,7 @@ FLAGS = (
     server_flags.POD_CIDR,
     flags.Flag("stop-pods", help="on the way out stop the Pods too"),
     flags.Flag("cri-socket", takes="PATH", help="serve the CRI there too, for a kubelet"),
+    server_flags.CGROUP_DRIVER,
     *server_flags.KUBELET,
     flags.Flag("skip-checks", help="start although a check of doctor fails"),
 )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from podspace import settings
 from podspace.cli import failure, flags
 
+_HANDLER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 PLACE = (
     flags.Flag("root", takes="DIR", help="everything below this folder (default: $PODSPACE_ROOT, else /var/lib, /run and /etc/podspace)"),
     flags.Flag("oci-runtime", takes="NAME", help="crun, runc, or a path (default: crun, else runc)"),
+    flags.Flag("runtime-handler", takes="NAME=PROGRAM", many=True, help="the OCI runtime of a RuntimeClass's handler; may be repeated"),
     flags.Flag("registries-conf", takes="FILE", help="containers-registries.conf(5) to use"),
 )
 POD_CIDR = flags.Flag(
     "pod-cidr", takes="NETWORKS", help="addresses of Pods: IPv4, or IPv4,IPv6 (default: a free /24 of 10.74.0.0/16, with IPv6 a /64)"
 )
 
+CGROUP_DRIVER = flags.Flag(
+    "cgroup-driver",
+    takes="NAME",
+    default=settings.CGROUPFS,
+    help="how the kubelet's Pods get their cgroups: cgroupfs (default) or systemd; a kubelet asks",
+)
 KUBELET = (  # named and meant as a kubelet's
     flags.Flag("pod-max-pids", takes="N", help="processes and threads one Pod may have (default: no limit)"),
 )
@@ -30,17 +39,34 @@ def make(options: flags.Options) -> settings.Settings:
         node_name=options.text("node-name"),
         kubeconfig=_path(options, "kubeconfig"),
         oci_runtime=options.text("oci-runtime"),
+        runtime_handlers=dict(_handler(text, options.command) for text in options.texts("runtime-handler")),
         registries_conf=_path(options, "registries-conf"),
         stop_pods=options.on("stop-pods"),
         pod_max_pids=_number(options, "pod-max-pids", 0),
         pod_cidr=options.text("pod-cidr"),
         cri_socket=_path(options, "cri-socket"),
+        cgroup_driver=_driver(options),
     )
 
 
 def paths(options: flags.Options) -> settings.Paths:
     root = options.text("root") or os.environ.get("PODSPACE_ROOT", "")
     return settings.Paths.under(Path(root)) if root else settings.Paths()
+
+
+def _handler(text: str, command: str) -> tuple[str, str]:
+    """The name is one a RuntimeClass can have: a DNS label."""
+    name, _, program = text.partition("=")
+    if not _HANDLER.fullmatch(name) or not program:
+        raise failure.Usage(f'invalid argument "{text}" for "--runtime-handler" flag: expected NAME=PROGRAM, NAME a DNS label', command)
+    return name, program
+
+
+def _driver(options: flags.Options) -> str:
+    name = options.text("cgroup-driver") or settings.CGROUPFS
+    if name not in (settings.CGROUPFS, settings.SYSTEMD):
+        raise failure.Usage(f'invalid argument "{name}" for "--cgroup-driver" flag: expected cgroupfs or systemd', options.command)
+    return name
 
 
 def _number(options: flags.Options, name: str, default: int) -> int:

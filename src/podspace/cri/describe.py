@@ -57,6 +57,7 @@ def sandbox_status(status: model.SandboxStatus) -> pb.PodSandboxStatus:
         linux=pb.LinuxPodSandboxStatus(namespaces=pb.Namespace(options=options)),
         labels=config.labels,
         annotations=config.annotations,
+        runtime_handler=config.runtime_handler,
     )
 
 
@@ -69,6 +70,7 @@ def sandbox(status: model.SandboxStatus) -> pb.PodSandbox:
         created_at=status.created_nanos,
         labels=status.config.labels,
         annotations=status.config.annotations,
+        runtime_handler=status.config.runtime_handler,
     )
 
 

@@ -10,7 +10,7 @@ import json
 from cri_api.v1 import api_pb2 as pb
 
 from podspace.cri.owned import Owned
-from podspace.settings import Settings
+from podspace.settings import SYSTEMD, Settings
 
 NAME, API_VERSION = "podspace", "v1"
 
@@ -32,6 +32,8 @@ class Information:
         missing = await self._owned.engine.missing_for_user_namespaces()
         details = {
             "ociRuntime": self._owned.engine.runtime_name,
+            "runtimeHandlers": {name: str(program) for name, program in self._owned.engine.runtime_handlers.items()},
+            "cgroupDriver": self._settings.cgroup_driver,
             "cgroupRoot": self._settings.cgroup_root,
             "userNamespaces": missing or "yes",
         }
@@ -40,12 +42,16 @@ class Information:
                 conditions=[pb.RuntimeCondition(type="RuntimeReady", status=True), pb.RuntimeCondition(type="NetworkReady", status=True)]
             ),
             info={"config": json.dumps(details)} if request.verbose else {},
-            runtime_handlers=[pb.RuntimeHandler(name="", features=_features(user_namespaces=not missing))],
+            runtime_handlers=[
+                pb.RuntimeHandler(name=name, features=_features(user_namespaces=not missing))
+                for name in self._owned.engine.runtime_handlers
+            ],
             features=pb.RuntimeFeatures(supplemental_groups_policy=True),
         )
 
     async def runtime_config(self, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:
-        return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=pb.CGROUPFS))
+        driver = pb.SYSTEMD if self._settings.cgroup_driver == SYSTEMD else pb.CGROUPFS
+        return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=driver))
 
     async def update_runtime_config(self, request: pb.UpdateRuntimeConfigRequest) -> pb.UpdateRuntimeConfigResponse:
         """The Pod network a kubelet names is for runtimes that make it: ours is --pod-cidr, and taking this up would renumber Pods."""

@@ -29,8 +29,6 @@ _PROPAGATION = {pb.PROPAGATION_PRIVATE: "private", pb.PROPAGATION_HOST_TO_CONTAI
 
 def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.SandboxConfig:
     """Raises: BadRequest, Unsupported."""
-    if runtime_handler:
-        raise errors.BadRequest(f'no runtime for "{runtime_handler}" is configured; podspace has only the default handler, ""')
     if not wanted.HasField("metadata") or not wanted.metadata.name:
         raise errors.BadRequest("sandbox config must include metadata with a name")
     options = wanted.linux.security_context.namespace_options
@@ -52,6 +50,7 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
         user_namespace=user_namespace(options),
         sysctls=dict(wanted.linux.sysctls),
         host_ports=tuple(host_port(mapping) for mapping in wanted.port_mappings if mapping.host_port),
+        runtime_handler=runtime_handler,
         cgroup_parent=_cgroup_parent(wanted.linux.cgroup_parent),
         labels=dict(wanted.labels),
         annotations=dict(wanted.annotations),

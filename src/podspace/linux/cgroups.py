@@ -93,6 +93,22 @@ def detect() -> Cgroups:
     return V2() if mode(table) is Mode.V2 else V1(hierarchies(table))
 
 
+def expect_moves() -> None:
+    """Have the kernel's lock for moving processes between cgroups ready when the OCI runtime needs it; blocks for some 10 ms.
+
+    Its readers are cheap, so its first writer after a while waits for an RCU grace period, which this does meanwhile. Nothing is moved.
+    Source: kernel/cgroup/cgroup.c cgroup_attach_lock, include/linux/rcu_sync.h.
+    """
+    roots = hierarchies(mounts.table()) or {"": ROOT}
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        root = roots.get(controllers.partition(",")[0])
+        if root is not None:
+            with contextlib.suppress(OSError):  # elsewhere in another cgroup namespace: then there is nothing to gain
+                _write(root / path.lstrip("/") / "cgroup.procs", "0")
+            return
+
+
 def usable_controllers(root: Path = ROOT) -> list[str]:
     """Controllers of cgroup v2 that cgroups below the root can have; they are handed on if they were not.
 

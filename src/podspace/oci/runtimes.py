@@ -41,13 +41,15 @@ def find(name: str = "") -> Path:
 class OciRuntime:
     """One OCI runtime with a state folder of ours. Every verb is one short-lived process.
 
-    ``hide_v2``: it does not bear the sight of v2 cgroups beside v1 ones, and is called in a ``mountview``.
+    ``systemd_cgroups``: it asks systemd for cgroups. ``hide_v2``: it does not bear the sight of v2 cgroups beside v1 ones, and is called
+    in a ``mountview``.
     """
 
-    def __init__(self, program: Path, root: Path, *, hide_v2: bool = False) -> None:
+    def __init__(self, program: Path, root: Path, *, hide_v2: bool = False, systemd_cgroups: bool = False) -> None:
         self.program = program
         self.root = root
         self._hide_v2 = hide_v2
+        self._systemd_cgroups = systemd_cgroups
         self._within: process.Within = mountview.entered if hide_v2 else contextlib.nullcontext
 
     @property
@@ -56,7 +58,7 @@ class OciRuntime:
 
     def global_arguments(self, log: Path | None = None) -> list[str]:
         """Arguments before the verb."""
-        arguments = [f"--root={self.root}"]
+        arguments = [f"--root={self.root}", *(["--systemd-cgroup"] if self._systemd_cgroups else [])]
         if log is not None:
             arguments += [f"--log={log}", "--log-format=json"]
         return arguments

@@ -62,13 +62,15 @@ def _intend(here: world.World, sandbox: records.Sandbox, config: model.Container
         sandbox_id=sandbox.id,
         config=config,
         created_nanos=time.time_ns(),
-        cgroup=f"{sandbox.intent.cgroup}/{identifier}",
+        cgroup=sandbox.intent.runtime.leaf(sandbox.intent.cgroup, identifier),
+        runtime=sandbox.intent.runtime,
         log_path=sandbox.config.log_directory / config.log_path if config.log_path else None,
     )
     return records.Container(intent=intent, rootfs=here.layout.container(identifier).rootfs)
 
 
 async def _build(here: world.World, sandbox: records.Sandbox, container: records.Container, image: ports.Image) -> None:
+    here.expect_moves()
     folder = here.layout.container(container.id)
     folder.make(sandbox.config.user_namespace.owner()[1] if sandbox.config.user_namespace else 0)
     layout.write_json(folder.intent, codec.encode(container.intent))
@@ -78,7 +80,7 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     user, mounts = await cleanup.finish(asyncio.to_thread(_prepare_root, here, sandbox, container, image), _UNDO_SECONDS)
     place = _place(here, sandbox, container)
     config = dataclasses.replace(container.config, mounts=mounts)
-    spec = spec_container.build(config, image.config, here.machine, place, user)
+    spec = spec_container.build(config, image.config, here.machine_of(container), place, user)
     container.process = spec["process"]
     if spec["process"]["cwd"] != "/":
         _make_cwd(container.rootfs, spec["process"]["cwd"], sandbox.config.user_namespace)
@@ -130,7 +132,7 @@ def _place(here: world.World, sandbox: records.Sandbox, container: records.Conta
         target_pid=target_pid,
         hostname=sandbox_run.hostname_of(sandbox.config),
         rootfs=container.rootfs,
-        cgroup=container.intent.cgroup,
+        cgroup=sandbox.intent.runtime.oci_path(sandbox.intent.cgroup, container.id),
     )
 
 
@@ -151,16 +153,16 @@ async def _start_conmon(here: world.World, container: records.Container, folder:
         terminal=config.tty,
     )
     try:
-        pid = await conmon.create(request, here.runtime)
+        pid = await conmon.create(request, here.runtime_of(container))
     except errors.ToolError as error:
-        container.learn(failure=failure(here, "create", error))
+        container.learn(failure=failure(here, container, "create", error))
         return
     adopt(here, container, pid=pid, conmon_pid=int(folder.conmon_pid_file.read_text()))
 
 
-def failure(here: world.World, verb: str, error: errors.ToolError) -> str:
+def failure(here: world.World, container: records.Container, verb: str, error: errors.ToolError) -> str:
     """What a status says of a container that could not be made or started."""
-    return f"OCI runtime {verb} failed: {runtimes.words(here.runtime.program, error.stderr_tail)}"
+    return f"OCI runtime {verb} failed: {runtimes.words(here.runtime_of(container).program, error.stderr_tail)}"
 
 
 def adopt(

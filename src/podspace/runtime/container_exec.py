@@ -36,7 +36,7 @@ async def run(here: world.World, container: records.Container, argv: Sequence[st
             await cleanup.finish(exec_session.abort(here, container, session), _ABORT_SECONDS)
             raise
         if status != 0 and not session.pid_file.exists():
-            raise exec_session.refused(here, session)
+            raise exec_session.refused(here, container, session)
         return status if status >= 0 else 128 - status
 
 

@@ -21,9 +21,9 @@ async def start(here: world.World, container: records.Container) -> None:
     if not container.facts.failure:
         folder = here.layout.container(container.id)
         try:
-            await here.runtime.start(container.id, log=folder.runtime_log)
+            await here.runtime_of(container).start(container.id, log=folder.runtime_log)
         except errors.ToolError as error:
-            container.learn(failure=container_create.failure(here, "start", error))
+            container.learn(failure=container_create.failure(here, container, "start", error))
     if container.facts.failure:
         await container_stop.kill(here, container)
         raise errors.Internal(container.facts.failure)

@@ -105,7 +105,7 @@ async def discard(here: world.World, container: records.Container) -> None:
     folder.begin_removal()
     await _kill_conmon(container, folder)
     await here.cgroups.kill(container.intent.cgroup)
-    await here.runtime.delete(container.id)
+    await here.runtime_of(container).delete(container.id)
     for handle in (container.handle, container.conmon):
         if handle is not None:
             handle.close()

@@ -15,7 +15,7 @@ async def update(here: world.World, container: records.Container, wanted: model.
     """
     if container.state is model.ContainerState.EXITED:
         raise errors.FailedPrecondition(f"container {container.config.name} ({container.id}) is not running: {container.state}")
-    await here.runtime.update(container.id, spec_container.resources(wanted, here.machine))
+    await here.runtime_of(container).update(container.id, spec_container.resources(wanted, here.machine))
     container.learn(resources=merged(container.config.resources, wanted))
     here.layout.save_container(container)
 

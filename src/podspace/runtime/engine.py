@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ class Engine:
     @property
     def runtime_name(self) -> str:
         """The OCI runtime in use: ``crun``, ``runc``."""
-        return self._here.runtime.program.name
+        return self._here.runtimes.default.program.name
+
+    @property
+    def runtime_handlers(self) -> Mapping[str, Path]:
+        """Programs by the name a RuntimeClass gives as its handler; "" is the default."""
+        return self._here.runtimes.handlers
 
     async def missing_for_user_namespaces(self) -> str:
         """Why no sandbox can have one of its own, "" if it can."""

@@ -51,8 +51,8 @@ class Session:
                 os.close(fd)
 
 
-def refused(here: world.World, session: Session) -> errors.Internal:
-    said = runtimes.words(here.runtime.program, runtimes.reason(session.log) or "no reason given")
+def refused(here: world.World, container: records.Container, session: Session) -> errors.Internal:
+    said = runtimes.words(here.runtime_of(container).program, runtimes.reason(session.log) or "no reason given")
     return errors.Internal(f"failed to exec in container: OCI runtime exec failed: {said}")
 
 
@@ -68,7 +68,7 @@ async def started(here: world.World, container: records.Container, argv: Sequenc
         layout.write_json(folder / "process.json", template)
         start = _with_pipes
         if client.tty:
-            start = _with_terminal if here.runtime.is_crun else _with_own_terminal
+            start = _with_terminal if here.runtime_of(container).is_crun else _with_own_terminal
         session = await start(here, container, folder, client)
         try:
             yield session
@@ -79,7 +79,7 @@ async def started(here: world.World, container: records.Container, argv: Sequenc
 
 
 def _argv(here: world.World, container: records.Container, folder: Path, *, terminal: bool = False, console_socket: str = "") -> list[str]:
-    return here.runtime.exec_argv(
+    return here.runtime_of(container).exec_argv(
         container.id,
         process_file=folder / "process.json",
         pid_file=folder / "pid",
@@ -100,7 +100,7 @@ def _spawn(
     cwd: str | None = None,
 ) -> process.Child:
     """Start the OCI runtime. crun's exec leaves oom_score_adj alone: without this the process would be spared as the server is."""
-    child = here.runtime.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
+    child = here.runtime_of(container).spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
     procfs.set_oom_score_adj(child.pid, here.machine.oom_score(container.config.resources.oom_score_adj))
     return child
 
@@ -141,7 +141,7 @@ async def _with_terminal(here: world.World, container: records.Container, folder
             await cleanup.finish(abort(here, container, session), _ABORT_SECONDS)
             raise
     if fd < 0:
-        raise refused(here, session)
+        raise refused(here, container, session)
     console.use_crlf(fd)
     return Session(child=child, folder=folder, stdin=fd, stdout=fd, terminal=True)
 

@@ -5,6 +5,7 @@ Called by the engine at start. Tests make one by hand.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,18 +40,24 @@ class Machine:
 
 def look(cgroup_version: int, *, is_crun: bool) -> Machine:
     """Look at the machine. ``is_crun``: the OCI runtime is."""
-    return Machine(
+    found = Machine(
         architecture=os.uname().machine,
         cgroup_version=cgroup_version,
         capabilities=capabilities.of_mask(procfs.capabilities("CapBnd")),
         oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text()),
         swap_limits=swap_limits(cgroup_version),
         controllers=tuple(cgroups.usable_controllers()) if cgroup_version == 2 else (),
-        compiled_seccomp=is_crun,
-        infers_mappings=is_crun,
         hugetlb=(cgroups.ROOT / "hugetlb").is_dir() if cgroup_version == 1 else "hugetlb" in cgroups.usable_controllers(),
         masked_paths=_thermal_counters(),
     )
+    return under(found, is_crun=is_crun)
+
+
+def under(here: Machine, *, is_crun: bool) -> Machine:
+    """The same machine with this OCI runtime."""
+    if here.compiled_seccomp == here.infers_mappings == is_crun:
+        return here
+    return dataclasses.replace(here, compiled_seccomp=is_crun, infers_mappings=is_crun)
 
 
 def _thermal_counters() -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class SandboxConfig:
     user_namespace: IdMap | None = None  # the sandbox's own, which owns all its other namespaces; None = the host's
     sysctls: Mapping[str, str] = field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()  # ports of the host that lead here; without a network of its own they mean nothing
+    runtime_handler: str = ""  # one of Engine.runtime_handlers
     cgroup_parent: str = ""  # whoever names one also removes it; "" = <settings.cgroup_root>/pod<uid>
     cgroup_group: str = ""  # a group of sandboxes whose cgroup is between the server's and the sandbox's: one of cgroup_groups.NAMES
     resources: Resources | None = None  # limits of the whole sandbox

@@ -1,14 +1,23 @@
-"""Which OCI runtime is used where nobody says, and what it needs on this machine. Called by the daemon and by ``world``."""
+"""Which OCI runtime makes a sandbox and its containers, and how it is to make their cgroups.
+
+A sandbox keeps the one it was made by, whatever a later server's flags say. Called by the daemon and through ``world``.
+Source: KEP-585 (RuntimeClass); systemd.slice(5).
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from podspace import settings
+from podspace import errors, settings
 from podspace.linux import cgroups, mounts
 from podspace.oci import runtimes
-from podspace.runtime import layout
+from podspace.runtime import layout, records
+
+_SLICE = ".slice"
 
 
 def choose(config: settings.Settings) -> settings.Settings:
@@ -21,8 +30,42 @@ def choose(config: settings.Settings) -> settings.Settings:
     return dataclasses.replace(config, oci_runtime=chosen)
 
 
-def make(name: str, state: Path) -> runtimes.OciRuntime:
-    """Only crun minds a hybrid machine. Raises: Unsupported."""
-    program = runtimes.find(name)
-    hybrid = cgroups.mode(mounts.table()) is cgroups.Mode.HYBRID
-    return runtimes.OciRuntime(program, state, hide_v2=hybrid and "crun" in program.name)
+class Runtimes:
+    """The default, and one for each handler that a RuntimeClass can name. ``state``: the folder where they keep theirs."""
+
+    def __init__(self, default: str, handlers: Mapping[str, str], state: Path) -> None:
+        """Raises: Unsupported when one of them is not there."""
+        self._state = state
+        self._programs = {"": runtimes.find(default)} | {name: runtimes.find(program) for name, program in handlers.items()}
+        self.default = self.of(records.OciRuntime())
+
+    @property
+    def handlers(self) -> Mapping[str, Path]:
+        """Programs by name; "" is the default."""
+        return self._programs
+
+    def choose(self, handler: str, *, systemd_cgroups: bool) -> records.OciRuntime:
+        """What a new sandbox keeps in its record. Raises: BadRequest."""
+        program = self._programs.get(handler)
+        if program is None:
+            known = ", ".join(sorted(f'"{name}"' for name in self._programs if name)) or "none; see --runtime-handler"
+            raise errors.BadRequest(f'no runtime for "{handler}" is configured (configured: {known})')
+        return records.OciRuntime(program=str(program), systemd_cgroups=systemd_cgroups)
+
+    @functools.cache  # noqa: B019 - as many as there are programs, and as long as the server
+    def of(self, chosen: records.OciRuntime) -> runtimes.OciRuntime:
+        """The runtime of a record. Only crun minds a hybrid machine."""
+        program = Path(chosen.program) if chosen.program else self._programs[""]
+        hybrid = cgroups.mode(mounts.table()) is cgroups.Mode.HYBRID
+        return runtimes.OciRuntime(program, self._state, hide_v2=hybrid and "crun" in program.name, systemd_cgroups=chosen.systemd_cgroups)
+
+
+def is_slice(parent: str) -> bool:
+    """Whether a cgroup's name is one of systemd's."""
+    return parent.endswith(_SLICE)
+
+
+def expand(parent: str) -> str:
+    """Where systemd has a slice: "a-b.slice" -> "/a.slice/a-b.slice", as its name alone tells. "-.slice" is the root."""
+    words = os.path.basename(parent).removesuffix(_SLICE).split("-")
+    return "".join(f"/{'-'.join(words[: count + 1])}{_SLICE}" for count in range(len(words)) if words[0])

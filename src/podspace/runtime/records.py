@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,27 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OciRuntime:
+    """What makes a sandbox and its containers. ``systemd_cgroups``: it has systemd make their cgroups.
+
+    ``program`` "": the server's default, as in records of former versions.
+    """
+
+    program: str = ""
+    systemd_cgroups: bool = False
+
+    def leaf(self, parent: str, identifier: str) -> str:
+        """The cgroup of a container, or of /pause, below the Pod's. Source: the scope's name is what runc and crun make of ours."""
+        return f"{parent}/podspace-{identifier}.scope" if self.systemd_cgroups else f"{parent}/{identifier}"
+
+    def oci_path(self, parent: str, identifier: str) -> str:
+        """The same as ``linux.cgroupsPath``."""
+        if self.systemd_cgroups:
+            return f"{os.path.basename(parent)}:podspace:{identifier}"
+        return self.leaf(parent, identifier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxIntent:
     """Written before a sandbox's first resource is taken."""
 
@@ -26,7 +48,8 @@ class SandboxIntent:
     id: model.SandboxId
     config: model.SandboxConfig
     created_nanos: int
-    cgroup: str  # the Pod's; /pause is in <cgroup>/<id>
+    cgroup: str  # the Pod's; /pause is below it
+    runtime: OciRuntime = OciRuntime()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +73,7 @@ class ContainerIntent:
     config: model.ContainerConfig
     created_nanos: int
     cgroup: str
+    runtime: OciRuntime = OciRuntime()
     log_path: Path | None = None
 
 
@@ -92,7 +116,7 @@ class Sandbox:
 
     @property
     def pause_cgroup(self) -> str:
-        return f"{self.intent.cgroup}/{self.intent.id}"
+        return self.intent.runtime.leaf(self.intent.cgroup, self.id)
 
     @property
     def ready(self) -> bool:

@@ -52,7 +52,7 @@ async def recover(here: world.World) -> None:
     here.layout.make()
     for names in ((), spec_process.capability_names(model.Security(), here.machine)):
         await asyncio.to_thread(machine.default_seccomp, here.machine, names)  # so that the first Pod need not wait for it
-    await here.runtime.settle(_SETTLE_SECONDS, contained=here.cgroups.processes(here.settings.cgroup_root))
+    await here.runtimes.default.settle(_SETTLE_SECONDS, contained=here.cgroups.processes(here.settings.cgroup_root))
     conmons = supervisors(here.layout.exits)
     _load_sandboxes(here)
     _load_containers(here)
@@ -117,7 +117,7 @@ async def _container(here: world.World, container: records.Container, conmons: d
     if container.facts.finished_nanos:
         container.exited.set()
     elif container.facts.pid:
-        if not container.facts.started_nanos and await here.runtime.state(container.id) in ("running", "stopped"):
+        if not container.facts.started_nanos and await here.runtime_of(container).state(container.id) in ("running", "stopped"):
             container.learn(started_nanos=time.time_ns())
             here.layout.save_container(container)
         facts = container.facts
@@ -140,7 +140,7 @@ async def _orphans(here: world.World, conmons: dict[str, int]) -> None:
             _end(pid)
     for name in layout.names(here.layout.crun):
         if name not in known and not name.startswith("."):
-            await here.runtime.delete(name)
+            await here.runtimes.default.delete(name)
     await _orphan_cgroups(here, known)
     for folder in (here.layout.containers, here.layout.sandboxes, here.layout.snapshots):
         for name in layout.names(folder):

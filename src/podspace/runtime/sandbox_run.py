@@ -11,11 +11,23 @@ import secrets
 import time
 from pathlib import Path
 
-from podspace import errors
+from podspace import errors, settings
 from podspace.aio import cleanup
 from podspace.linux import idmap, mounts, pidfd
 from podspace.network.attachment import Attachment
-from podspace.runtime import cgroup_groups, codec, layout, model, pause, records, sandbox_stop, spec_sandbox, userns, world
+from podspace.runtime import (
+    cgroup_groups,
+    codec,
+    layout,
+    model,
+    oci_choice,
+    pause,
+    records,
+    sandbox_stop,
+    spec_sandbox,
+    userns,
+    world,
+)
 
 _UNDO_SECONDS = 30
 
@@ -29,8 +41,7 @@ async def run(here: world.World, config: model.SandboxConfig) -> records.Sandbox
     if config.user_namespace is not None:
         await userns.check(here)
     identifier = model.SandboxId(secrets.token_hex(32))
-    cgroup = config.cgroup_parent or f"{cgroup_groups.path(here, config.cgroup_group)}/{_cgroup_name(config, identifier)}"
-    sandbox = records.Sandbox(intent=records.SandboxIntent(id=identifier, config=config, created_nanos=time.time_ns(), cgroup=cgroup))
+    sandbox = records.Sandbox(intent=_intend(here, config, identifier))
     here.sandboxes[identifier] = sandbox
     try:
         await _build(here, sandbox)
@@ -38,6 +49,22 @@ async def run(here: world.World, config: model.SandboxConfig) -> records.Sandbox
         await cleanup.undo(sandbox_stop.discard(here, sandbox), _UNDO_SECONDS)
         raise
     return sandbox
+
+
+def _intend(here: world.World, config: model.SandboxConfig, identifier: model.SandboxId) -> records.SandboxIntent:
+    parent = config.cgroup_parent
+    by_systemd = bool(parent) and here.settings.cgroup_driver == settings.SYSTEMD
+    if by_systemd and not oci_choice.is_slice(parent):
+        raise errors.BadRequest(f'cgroup_parent "{parent}" is not a slice, and the cgroup driver is systemd')
+    if by_systemd:
+        parent = oci_choice.expand(parent)
+    return records.SandboxIntent(
+        id=identifier,
+        config=config,
+        created_nanos=time.time_ns(),
+        cgroup=parent or f"{cgroup_groups.path(here, config.cgroup_group)}/{_cgroup_name(config, identifier)}",
+        runtime=here.runtimes.choose(config.runtime_handler, systemd_cgroups=by_systemd),
+    )
 
 
 def _check_unique(here: world.World, config: model.SandboxConfig) -> None:
@@ -54,12 +81,13 @@ def _cgroup_name(config: model.SandboxConfig, identifier: str) -> str:
 
 
 async def _build(here: world.World, sandbox: records.Sandbox) -> None:
+    here.expect_moves()
     folder = here.layout.sandbox(sandbox.id)
     folder.make(sandbox.config.user_namespace.owner()[1] if sandbox.config.user_namespace else 0)
     layout.write_json(folder.intent, codec.encode(sandbox.intent))
     hostname = hostname_of(sandbox.config)
     _prepare(here, sandbox, folder, hostname)
-    await here.runtime.run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
+    await here.runtime_of(sandbox).run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
     _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
     ips: tuple[str, ...] = ()
     if sandbox.config.network is not model.NamespaceMode.NODE:
@@ -99,7 +127,8 @@ def hostname_of(config: model.SandboxConfig) -> str:
 
 def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, hostname: str) -> None:
     config = sandbox.config
-    here.cgroups.create(sandbox.intent.cgroup, cgroup_groups.limits(config.resources))
+    if not sandbox.intent.runtime.systemd_cgroups:  # systemd makes the slice, and keeps what it knows of
+        here.cgroups.create(sandbox.intent.cgroup, cgroup_groups.limits(config.resources))
     mount_shm(sandbox, folder)
     folder.hostname.write_text(hostname + "\n")
     folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))
@@ -107,11 +136,11 @@ def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder,
     _give_away(folder, config.user_namespace)
     spec = spec_sandbox.build(
         config,
-        here.machine,
+        here.machine_of(sandbox),
         rootfs=pause.make_rootfs(here.layout),
         program=pause.program(),
         hostname=hostname,
-        cgroup=sandbox.pause_cgroup,
+        cgroup=sandbox.intent.runtime.oci_path(sandbox.intent.cgroup, sandbox.id),
     )
     layout.write_json(folder.oci_config, spec)
 

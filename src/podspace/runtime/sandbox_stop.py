@@ -57,7 +57,7 @@ async def discard(here: world.World, sandbox: records.Sandbox) -> None:
     folder.begin_removal()
     await here.network.detach(sandbox.id)
     await here.cgroups.kill(sandbox.pause_cgroup)
-    await here.runtime.delete(sandbox.id)
+    await here.runtime_of(sandbox).delete(sandbox.id)
     if sandbox.handle is not None:
         sandbox.handle.close()
         sandbox.handle = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from podspace import errors, settings
 from podspace.linux import cgroups, pidfd
+from podspace.oci import runtimes
 from podspace.runtime import layout, machine, model, oci_choice, ports, records
 
 Notice = Callable[[], Coroutine[Any, Any, None]]
@@ -25,13 +26,14 @@ class World:
         self.images = images
         self.network = network
         self.layout = layout.Layout(config.paths)
-        self.runtime = oci_choice.make(config.oci_runtime, self.layout.crun)
+        self.runtimes = oci_choice.Runtimes(config.oci_runtime, config.runtime_handlers, self.layout.crun)
         self.cgroups = cgroups.detect()
-        self.machine = machine.look(self.cgroups.version, is_crun=self.runtime.is_crun)
+        self.machine = machine.look(self.cgroups.version, is_crun=self.runtimes.default.is_crun)
         self.sandboxes: dict[model.SandboxId, records.Sandbox] = {}
         self.containers: dict[model.ContainerId, records.Container] = {}
         self.userns_tried = False  # whether this machine can make user namespaces
         self.notices: asyncio.Queue[Notice] = asyncio.Queue()
+        self._expecting: asyncio.Future[None] | None = None
         self._events: dict[str, asyncio.Queue[model.Event]] = {}
 
     def sandbox(self, identifier: str) -> records.Sandbox:
@@ -48,9 +50,22 @@ class World:
             raise errors.NotFound(f"container {identifier} not found", resource="containers", name=identifier)
         return found
 
+    def runtime_of(self, one: records.Sandbox | records.Container) -> runtimes.OciRuntime:
+        """The OCI runtime it was, or is to be, made by."""
+        return self.runtimes.of(one.intent.runtime)
+
+    def machine_of(self, one: records.Sandbox | records.Container) -> machine.Machine:
+        """What this machine can do with that."""
+        return machine.under(self.machine, is_crun=self.runtime_of(one).is_crun)
+
     def containers_of(self, sandbox_id: model.SandboxId) -> list[records.Container]:
         """Oldest first."""
         return [container for container in self.containers.values() if container.intent.sandbox_id == sandbox_id]
+
+    def expect_moves(self) -> None:
+        """Called where the OCI runtime is about to put a process into a cgroup; see ``cgroups.expect_moves``."""
+        if self._expecting is None or self._expecting.done():
+            self._expecting = asyncio.get_running_loop().run_in_executor(None, cgroups.expect_moves)
 
     def when_gone(self, handle: pidfd.ProcessHandle | None, notice: Notice) -> None:
         """Have ``Engine.run`` handle ``notice`` once the process is gone; at once if it is gone already (None)."""

@@ -162,11 +162,11 @@ async def running(rig: Rig) -> AsyncIterator[Rig]:
     assert len(after) <= len(before) + 1, f"descriptors leaked: {after - before}"
 
 
-def play(root: Path, scene: Callable[[Rig], Awaitable[None]], **kwargs: Any) -> None:
+def play(root: Path, scene: Callable[[Rig], Awaitable[None]], *, make: Callable[..., Rig] = Rig, **kwargs: Any) -> None:
     """Run one scene with an engine."""
 
     async def whole() -> None:
-        async with running(Rig(root, **kwargs)) as rig, asyncio.timeout(60):
+        async with running(make(root, **kwargs)) as rig, asyncio.timeout(60):
             await scene(rig)
 
     asyncio.run(whole())

@@ -100,11 +100,6 @@ def test_a_sandbox_that_cannot_be_is_refused(message: pb.PodSandboxConfig, kind:
         translate.sandbox(message)
 
 
-def test_only_the_default_handler_is_there() -> None:
-    with pytest.raises(errors.BadRequest, match='no runtime for "kata"'):
-        translate.sandbox(sandbox_message(), "kata")
-
-
 FULL = pb.IDMapping(host_id=65536, container_id=0, length=65536)
 
 
