@@ -22,6 +22,8 @@ from podspace.node.pod import Pod
 from podspace.node.recorder import Recorder
 from podspace.node.status import Problem
 
+SYNC_SECONDS = 10.0  # after which a kubelet looks again, and ErrImagePull becomes ImagePullBackOff
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -131,7 +133,7 @@ class Puller:
             return None
         if _need(container) in self._fresh:  # so that a failure is seen as such before it is seen as waiting
             self._fresh.discard(_need(container))
-            return Verdict(problem=problem, retry_at=(failed_at + until) / 2)
+            return Verdict(problem=problem, retry_at=min((failed_at + until) / 2, failed_at + SYNC_SECONDS))
         self._tell_back_off(pod, container)
         if problem.reason == "ErrImagePull":
             message = f'Back-off pulling image "{container.image}": ErrImagePull: {problem.message}'
