@@ -147,8 +147,8 @@ def test_a_pod_is_described_with_its_events(cli: Cli, machine: Machine) -> None:
         }
     )
     out = cli("describe", "pod", "web").out
-    assert "Name:         web\n" in out
-    assert "Labels:       app=web\n              tier=front\n" in out
+    assert "Name:             web\n" in out
+    assert "Labels:           app=web\n                  tier=front\n" in out
     assert "    State:          Running\n" in out
     assert "Tolerations:" in out
     assert out.splitlines()[-1].split()[:2] == ["Normal", "Started"]
