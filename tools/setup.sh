@@ -25,6 +25,7 @@ want docker-registry docker-registry
 want nft nftables
 want ip iproute2
 want ps procps
+want openssl openssl
 want kubectl kubernetes-client
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 if [ "${1:-}" = bench ]; then
@@ -49,7 +50,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     said=$(mktemp)
     trap 'rm -f "$said"' EXIT
-    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$said" 2>&1; then
+    apt-get update -qq >"$said" 2>&1 || true  # if it matters, the installation says so
+    if [[ " ${missing[*]} " == *" kubernetes-client "* ]] && ! apt-cache show kubernetes-client >/dev/null 2>&1; then
+        # Ubuntu has kubectl as a snap only.
+        if ! command -v snap >/dev/null 2>&1 || ! snap install kubectl --classic >>"$said" 2>&1; then
+            cat "$said" >&2
+            say "no kubectl here, and apt has no kubernetes-client: install kubectl (any release from 1.20 on), then try again"
+            exit 1
+        fi
+        for package in "${!missing[@]}"; do [ "${missing[package]}" != kubernetes-client ] || unset "missing[package]"; done
+    fi
+    if ! apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$said" 2>&1; then
         cat "$said" >&2
         say "apt could not install ${missing[*]}: see above"
         exit 1
