@@ -27,6 +27,7 @@ from podspace.cri.containers import Containers
 from podspace.cri.events import Events
 from podspace.cri.images import ImageService
 from podspace.cri.information import Information
+from podspace.cri.metrics import Metrics
 from podspace.cri.owned import Owned
 from podspace.cri.sandboxes import Sandboxes
 from podspace.cri.stats import Stats
@@ -53,6 +54,7 @@ class CriServer:
             Sandboxes(owned, images, self._events),
             Containers(owned, images, self._events),
             Stats(owned),
+            Metrics(owned, images),
             self._streaming,
             self._events,
         )

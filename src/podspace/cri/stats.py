@@ -6,13 +6,16 @@ Source: cri-api api.proto; KEP-2371.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cri_api.v1 import api_pb2 as pb
 
 from podspace.cri import describe, images
 from podspace.cri.owned import Owned, starting_with
-from podspace.linux import cgroup_stats
+from podspace.linux import cgroup_stats, pressure
 from podspace.runtime import model, usage
 
+Waits = Mapping[str, pressure.Pressure]
 _SHORTEST_NANOS = 1_000_000_000
 
 
@@ -89,10 +92,15 @@ class Stats:
                 labels=config.labels,
                 annotations=config.annotations,
             ),
-            cpu=self._cpu(status.id, found.nanos, found.cgroup),
-            memory=memory(found.nanos, found.cgroup),
+            cpu=self._cpu(status.id, found.nanos, found.cgroup, found.pressure),
+            memory=memory(found.nanos, found.cgroup, found.pressure),
+            io=io(found.nanos, found.pressure),
             writable_layer=images.filesystem(found.layer_path, found.layer),
-            swap=pb.SwapUsage(timestamp=found.nanos, swap_usage_bytes=_number(found.cgroup.swap_bytes)),
+            swap=pb.SwapUsage(
+                timestamp=found.nanos,
+                swap_usage_bytes=_number(found.cgroup.swap_bytes),
+                swap_available_bytes=_number(found.cgroup.available_swap_bytes),
+            ),
         )
 
     async def _of_sandbox(self, status: model.SandboxStatus) -> pb.PodSandboxStats:
@@ -104,23 +112,25 @@ class Stats:
                 id=status.id, metadata=describe.sandbox_metadata(config), labels=config.labels, annotations=config.annotations
             ),
             linux=pb.LinuxPodSandboxStats(
-                cpu=self._cpu(status.id, found.nanos, found.cgroup),
-                memory=memory(found.nanos, found.cgroup),
+                cpu=self._cpu(status.id, found.nanos, found.cgroup, found.pressure),
+                memory=memory(found.nanos, found.cgroup, found.pressure),
+                io=io(found.nanos, found.pressure),
                 network=network(found),
                 process=pb.ProcessUsage(timestamp=found.nanos, process_count=_number(found.cgroup.processes)),
                 containers=[await self._of_container(item) for item in containers],
             ),
         )
 
-    def _cpu(self, identifier: str, nanos: int, found: cgroup_stats.Usage) -> pb.CpuUsage:
+    def _cpu(self, identifier: str, nanos: int, found: cgroup_stats.Usage, waits: Waits) -> pb.CpuUsage:
         return pb.CpuUsage(
             timestamp=nanos,
             usage_core_nano_seconds=_number(found.cpu_nanos),
             usage_nano_cores=_number(self._rates.rate(identifier, nanos, found.cpu_nanos)),
+            psi=psi(waits.get("cpu")),
         )
 
 
-def memory(nanos: int, found: cgroup_stats.Usage) -> pb.MemoryUsage:
+def memory(nanos: int, found: cgroup_stats.Usage, waits: Waits) -> pb.MemoryUsage:
     return pb.MemoryUsage(
         timestamp=nanos,
         working_set_bytes=_number(found.working_set_bytes),
@@ -129,7 +139,23 @@ def memory(nanos: int, found: cgroup_stats.Usage) -> pb.MemoryUsage:
         rss_bytes=_number(found.rss_bytes),
         page_faults=_number(found.page_faults),
         major_page_faults=_number(found.major_page_faults),
+        psi=psi(waits.get("memory")),
     )
+
+
+def io(nanos: int, waits: Waits) -> pb.IoUsage | None:
+    """Nothing but how long was waited for it; None where the kernel does not tell."""
+    return pb.IoUsage(timestamp=nanos, psi=psi(waits["io"])) if "io" in waits else None
+
+
+def psi(found: pressure.Pressure | None) -> pb.PsiStats | None:
+    """Source: KEP-4205."""
+    return None if found is None else pb.PsiStats(Full=_stall(found.full), Some=_stall(found.some))
+
+
+def _stall(found: pressure.Stall) -> pb.PsiData:
+    """The kernel tells microseconds, the CRI nanoseconds."""
+    return pb.PsiData(Total=found.total_micros * 1000, Avg10=found.avg10, Avg60=found.avg60, Avg300=found.avg300)
 
 
 def network(found: usage.SandboxUsage) -> pb.NetworkUsage | None:

@@ -17,7 +17,7 @@ _UNLIMITED_BYTES = 1 << 60  # v1 says "no limit" with a number near 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Since the cgroup was made, or now. ``memory_limit_bytes`` 0 = none."""
+    """Since the cgroup was made, or now. A limit of 0 = none."""
 
     cpu_nanos: int = 0
     memory_bytes: int = 0
@@ -27,12 +27,18 @@ class Usage:
     major_page_faults: int = 0
     memory_limit_bytes: int = 0
     swap_bytes: int = 0
+    swap_limit_bytes: int = 0
     processes: int = 0
 
     @property
     def available_bytes(self) -> int:
         """Under the limit; 0 without one."""
         return max(0, self.memory_limit_bytes - self.working_set_bytes) if self.memory_limit_bytes else 0
+
+    @property
+    def available_swap_bytes(self) -> int:
+        """Under the limit; 0 without one."""
+        return max(0, self.swap_limit_bytes - self.swap_bytes)
 
 
 def read(here: cgroups.Cgroups, path: str) -> Usage:
@@ -42,11 +48,11 @@ def read(here: cgroups.Cgroups, path: str) -> Usage:
 
 def _v1(here: cgroups.Cgroups, path: str) -> Usage:
     memory = here.folder("memory", path)
-    stat = pairs(_text(memory, "memory.stat"))
-    used, limit = _number(memory, "memory.usage_in_bytes"), _number(memory, "memory.limit_in_bytes")
-    both = _number(memory, "memory.memsw.usage_in_bytes")
+    stat = pairs(text(memory, "memory.stat"))
+    used, limit = number(memory, "memory.usage_in_bytes"), number(memory, "memory.limit_in_bytes")
+    both, both_limit = number(memory, "memory.memsw.usage_in_bytes"), number(memory, "memory.memsw.limit_in_bytes")
     return Usage(
-        cpu_nanos=_number(here.folder("cpuacct", path), "cpuacct.usage"),
+        cpu_nanos=number(here.folder("cpuacct", path), "cpuacct.usage"),
         memory_bytes=used,
         working_set_bytes=max(0, used - stat.get("total_inactive_file", 0)),
         rss_bytes=stat.get("total_rss", 0),
@@ -54,40 +60,44 @@ def _v1(here: cgroups.Cgroups, path: str) -> Usage:
         major_page_faults=stat.get("total_pgmajfault", 0),
         memory_limit_bytes=limit if limit < _UNLIMITED_BYTES else 0,
         swap_bytes=max(0, both - used),
-        processes=_number(here.folder("pids", path), "pids.current"),
+        swap_limit_bytes=max(0, both_limit - limit) if both_limit < _UNLIMITED_BYTES else 0,
+        processes=number(here.folder("pids", path), "pids.current"),
     )
 
 
 def _v2(here: cgroups.Cgroups, path: str) -> Usage:
     folder = here.folder("", path)
-    stat = pairs(_text(folder, "memory.stat"))
-    used = _number(folder, "memory.current")
+    stat = pairs(text(folder, "memory.stat"))
+    used = number(folder, "memory.current")
     return Usage(
-        cpu_nanos=pairs(_text(folder, "cpu.stat")).get("usage_usec", 0) * 1000,
+        cpu_nanos=pairs(text(folder, "cpu.stat")).get("usage_usec", 0) * 1000,
         memory_bytes=used,
         working_set_bytes=max(0, used - stat.get("inactive_file", 0)),
         rss_bytes=stat.get("anon", 0),
         page_faults=stat.get("pgfault", 0),
         major_page_faults=stat.get("pgmajfault", 0),
-        memory_limit_bytes=_number(folder, "memory.max"),
-        swap_bytes=_number(folder, "memory.swap.current"),
-        processes=_number(folder, "pids.current"),
+        memory_limit_bytes=number(folder, "memory.max"),
+        swap_bytes=number(folder, "memory.swap.current"),
+        swap_limit_bytes=number(folder, "memory.swap.max"),
+        processes=number(folder, "pids.current"),
     )
 
 
-def pairs(text: str) -> Mapping[str, int]:
+def pairs(lines: str) -> Mapping[str, int]:
     """Lines of ``name number``."""
-    words = (line.split() for line in text.splitlines())
+    words = (line.split() for line in lines.splitlines())
     return {found[0]: int(found[1]) for found in words if len(found) == 2 and found[1].isdigit()}
 
 
-def _text(folder: Path | None, name: str) -> str:
+def text(folder: Path | None, name: str) -> str:
+    """A file of a cgroup, "" if it is not there."""
     try:
         return "" if folder is None else (folder / name).read_text()
     except OSError:
         return ""
 
 
-def _number(folder: Path | None, name: str) -> int:
-    text = _text(folder, name).strip()
-    return int(text) if text.isdigit() else 0
+def number(folder: Path | None, name: str) -> int:
+    """The one number in a file of a cgroup; 0 for none ("max", no such file)."""
+    found = text(folder, name).strip()
+    return int(found) if found.isdigit() else 0

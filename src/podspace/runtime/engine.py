@@ -24,6 +24,7 @@ from podspace.runtime import (
     container_start,
     container_stop,
     container_update,
+    details,
     image_mounts,
     model,
     port_forward,
@@ -205,6 +206,12 @@ class Engine:
     async def container_usage(self, identifier: str) -> usage.ContainerUsage:
         """See ``usage.of_container``."""
         return await usage.of_container(self._here, self._here.container(identifier))
+
+    async def container_details(self, identifier: str) -> details.Details:
+        """See ``details.of_container``."""
+        container = self._here.container(identifier)
+        layer = await usage.of_layer(self._here, container)
+        return await asyncio.to_thread(details.of_container, self._here, container, layer)
 
     def sandbox_usage(self, identifier: str) -> usage.SandboxUsage:
         """See ``usage.of_sandbox``."""

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from podspace.linux import cgroup_stats
+from podspace.linux import cgroup_stats, pressure
 from podspace.runtime import disk_usage, records, world
 
 _DISK_SECONDS = 10.0
+_NET_DEV = (
+    *("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "", "", "", ""),
+    *("tx_bytes", "tx_packets", "tx_errors", "tx_dropped"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,7 @@ class ContainerUsage:
 
     nanos: int
     cgroup: cgroup_stats.Usage
+    pressure: Mapping[str, pressure.Pressure]
     layer: disk_usage.DiskUsage
     layer_path: Path
 
@@ -33,9 +39,13 @@ class Interface:
 
     name: str
     rx_bytes: int
+    rx_packets: int
     rx_errors: int
+    rx_dropped: int
     tx_bytes: int
+    tx_packets: int
     tx_errors: int
+    tx_dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +54,24 @@ class SandboxUsage:
 
     nanos: int
     cgroup: cgroup_stats.Usage
+    pressure: Mapping[str, pressure.Pressure]
     interfaces: tuple[Interface, ...]
+
+
+async def of_layer(here: world.World, container: records.Container) -> disk_usage.DiskUsage:
+    """What it wrote to its root."""
+    if container.disk is None or time.time_ns() - container.disk.nanos > _DISK_SECONDS * 1e9:
+        container.disk = await asyncio.to_thread(disk_usage.walk, here.layout.snapshot(container.id) / "upper")
+    return container.disk
 
 
 async def of_container(here: world.World, container: records.Container) -> ContainerUsage:
     """Figures of now; zeros for one that has ended."""
-    layer = container.disk
-    if layer is None or time.time_ns() - layer.nanos > _DISK_SECONDS * 1e9:
-        layer = container.disk = await asyncio.to_thread(disk_usage.walk, here.layout.snapshot(container.id) / "upper")
+    layer = await of_layer(here, container)
     return ContainerUsage(
         nanos=time.time_ns(),
         cgroup=cgroup_stats.read(here.cgroups, container.intent.cgroup),
+        pressure=_pressure(here, container.intent.cgroup),
         layer=layer,
         layer_path=here.layout.snapshot(container.id),
     )
@@ -65,8 +82,13 @@ def of_sandbox(here: world.World, sandbox: records.Sandbox) -> SandboxUsage:
     return SandboxUsage(
         nanos=time.time_ns(),
         cgroup=cgroup_stats.read(here.cgroups, sandbox.intent.cgroup),
+        pressure=_pressure(here, sandbox.intent.cgroup),
         interfaces=_interfaces(sandbox.facts.pid) if sandbox.ready and sandbox.facts.ips else (),
     )
+
+
+def _pressure(here: world.World, cgroup: str) -> Mapping[str, pressure.Pressure]:
+    return pressure.read(here.cgroups.folder("", cgroup)) if here.cgroups.version == 2 else {}
 
 
 def _interfaces(pid: int) -> tuple[Interface, ...]:
@@ -82,8 +104,6 @@ def parse_net_dev(text: str) -> tuple[Interface, ...]:
     for line in text.splitlines()[2:]:
         name, _, rest = line.partition(":")
         numbers = [int(word) for word in rest.split()]
-        if name.strip() != "lo" and len(numbers) >= 11:
-            found.append(
-                Interface(name=name.strip(), rx_bytes=numbers[0], rx_errors=numbers[2], tx_bytes=numbers[8], tx_errors=numbers[10])
-            )
+        if name.strip() != "lo" and len(numbers) >= len(_NET_DEV):
+            found.append(Interface(name=name.strip(), **{field: number for field, number in zip(_NET_DEV, numbers, strict=False) if field}))
     return tuple(sorted(found, key=lambda interface: interface.name != "eth0"))
