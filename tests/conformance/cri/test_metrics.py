@@ -12,7 +12,7 @@ from tests.support import cri
 
 pytestmark = pytest.mark.root
 
-BUSY = "mkdir /d; for i in $(seq 10); do echo $i > /d/$i; done; head -c 3000000 /dev/urandom > /d/big; sleep 1000"
+BUSY = "mkdir /d; for i in $(seq 10); do echo $i > /d/$i; done; head -c 3000000 /dev/urandom > /d/big; sleep 1000; exit 0"
 # names of which critest wants every one described and measured; pressure, huge pages and devices are as the machine is
 WANTED = frozenset(
     f"container_{name}"
