@@ -23,6 +23,7 @@ from podspace.lens.service import PodLens
 from podspace.network.bridge import BridgeNetwork
 from podspace.node import registration
 from podspace.node.backoff import Backoff
+from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
 from podspace.node.recorder import Recorder
 from podspace.node.scheduler import Scheduler
@@ -59,7 +60,14 @@ def run(settings: Settings, *, cri_alone: bool = False) -> int:
 
 def make_folders(paths: Paths) -> None:
     """Create the server's folders; keys and the store are root's alone. The root of a user namespace passes ``run``, and lists nothing."""
-    for folder, mode in ((paths.lib, 0o700), (paths.run, 0o711), (paths.etc, 0o755), (paths.log, 0o755), (paths.pods, 0o750)):
+    for folder, mode in (
+        (paths.lib, 0o700),
+        (paths.run, 0o711),
+        (paths.etc, 0o755),
+        (paths.log, 0o755),
+        (paths.pods, 0o750),
+        (paths.volumes, 0o711),
+    ):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
     paths.run.chmod(0o711)  # a former version made it closed
 
@@ -150,6 +158,8 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     kubelet = Recorder(store, component="kubelet", host=facts.name)
     scheduling = Recorder(store, component="default-scheduler")
     signer = tokens.Signer(settings.paths.certificates)
+    binding = Recorder(store, component="persistentvolume-controller")
+    claims = ClaimController(store, binding, folder=settings.paths.volumes, node_name=facts.name)
     context = NodeContext(
         settings=settings,
         store=store,
@@ -186,14 +196,21 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
                 api.run(ready["api"]),
                 kubelet.run(),
                 scheduling.run(),
+                binding.run(),
                 *((cri.run(ready["cri"]),) if cri else ()),
             )
         ]
         await ready["api"].wait()
         await node.register()
+        await claims.furnish()
         services += [
             tasks.create_task(service)
-            for service in (agent.run(ready["agent"]), Scheduler(store, scheduling, node_name=facts.name).run(), node.run())
+            for service in (
+                agent.run(ready["agent"]),
+                Scheduler(store, scheduling, claims, node_name=facts.name).run(),
+                claims.run(),
+                node.run(),
+            )
         ]
         for event in ready.values():
             await event.wait()

@@ -48,6 +48,11 @@ class Paths:
         return self.lib / "pods"
 
     @property
+    def volumes(self) -> Path:
+        """What the claims of class ``local-path`` hold: ``volumes/pvc-<uid>/``."""
+        return self.lib / "volumes"
+
+    @property
     def snapshots(self) -> Path:
         """Writable layers of containers: ``containers/<id>/{upper,work}``."""
         return self.lib / "containers"

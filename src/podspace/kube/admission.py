@@ -41,10 +41,16 @@ def admit_pod_update(obj: JSON, old: JSON) -> None:
 
 
 def admit_claim(obj: JSON, classes: Iterable[JSON]) -> None:
-    """Give a claim that names no class the default one, in place. ``classes``: every StorageClass."""
-    default = None if storage.names_a_class(obj) else storage.default_class(classes)
-    if default is not None:
-        obj["spec"] = schema.ordered("PersistentVolumeClaimSpec", obj["spec"] | {"storageClassName": default})
+    """Give a new claim that names no class the default one, in place. ``classes``: every StorageClass."""
+    obj["spec"] = with_default_class(obj, classes)["spec"]
+
+
+def with_default_class(claim: JSON, classes: Iterable[JSON]) -> JSON:
+    """The claim, or a copy with the default class if it names none and there is one."""
+    default = None if storage.names_a_class(claim) else storage.default_class(classes)
+    if default is None:
+        return claim
+    return claim | {"spec": schema.ordered("PersistentVolumeClaimSpec", claim["spec"] | {"storageClassName": default})}
 
 
 def admit_service_account(obj: JSON, account: JSON) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podspace.kube import names, quantity, validation_storage
+from podspace.kube import names, quantity, validation_metadata, validation_storage
 from podspace.kube.json import JSON
 from podspace.kube.validation_paths import (
     VOLUME_FIELDS,
@@ -220,7 +220,16 @@ def _ephemeral(report: Report, source: JSON, field: str) -> None:
     if template is None:
         report.required(f"{field}.volumeClaimTemplate")
     else:
+        _template_metadata(report, template.get("metadata") or {}, f"{field}.volumeClaimTemplate.metadata")
         validation_storage.claim_spec(report, template.get("spec") or {}, f"{field}.volumeClaimTemplate.spec")
+
+
+def _template_metadata(report: Report, metadata: JSON, field: str) -> None:
+    """Labels and annotations are copied into the claim; anything else would be misunderstood."""
+    validation_metadata.labels(report, metadata.get("labels") or {}, f"{field}.labels")
+    for name in metadata:
+        if name not in ("labels", "annotations"):
+            report.forbidden(f"{field}.{name}", "cannot be set")
 
 
 def _projected(report: Report, source: JSON, field: str) -> None:

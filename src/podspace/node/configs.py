@@ -83,6 +83,7 @@ def container_config(
     image: Image,
     env: tuple[tuple[str, str], ...],
     mounts: tuple[model.Mount, ...],
+    devices: tuple[model.Device, ...],
     memory_capacity_bytes: int,
     target: model.ContainerId | None,
 ) -> model.ContainerConfig:
@@ -101,6 +102,7 @@ def container_config(
         working_dir=container.working_dir,
         env=env,
         mounts=mounts,
+        devices=devices,
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
@@ -175,6 +177,12 @@ def mounts_of(pod: Pod, container: Container, shown: Sequence[Source], files: Ma
     taken = {mount.destination.rstrip("/") for mount in own}
     own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
     return tuple(own)
+
+
+def devices_of(container: Container, devices: Mapping[str, Path]) -> tuple[model.Device, ...]:
+    """The block volumes given to the container, which may read, write and make nodes of them, as a kubelet lets it."""
+    wanted = container.raw.get("volumeDevices") or ()
+    return tuple(model.Device(source=devices[item["name"]], destination=item["devicePath"], permissions="mrw") for item in wanted)
 
 
 _WRITTEN_BY_US = frozenset({"configMap", "secret", "downwardAPI", "projected"})

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from podspace.node import configs, messages, remembered
 from podspace.node.backoff import MAX_SECONDS
@@ -19,6 +18,7 @@ from podspace.node.decide import NANOS, Observed, restarts
 from podspace.node.pod import Container, Pod, PodUid
 from podspace.node.pod_tokens import PodTokens
 from podspace.node.status import Problem
+from podspace.node.volumes import Prepared
 from podspace.runtime.engine import Engine
 from podspace.runtime.model import ContainerId, ContainerState, ContainerStatus, SandboxStatus
 
@@ -34,7 +34,7 @@ class PodState:
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # name -> when it last ended, by both clocks
     told: set[ContainerId] = field(default_factory=set)
     deletion: asyncio.Event = field(default_factory=asyncio.Event)
-    volumes: dict[str, Path] = field(default_factory=dict)  # name -> host path
+    volumes: Prepared = field(default_factory=Prepared)
     volumes_stale: bool = True  # what the volumes show may have changed
     tokens: PodTokens = field(default_factory=PodTokens)  # those in the volumes
     replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, for another image

@@ -14,7 +14,8 @@ import time
 from podspace import errors
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import host_ports, neighbours, requests, support
+from podspace.node import claims, host_ports, neighbours, node_selection, requests, support
+from podspace.node.claim_controller import ClaimController
 from podspace.node.recorder import Recorder
 from podspace.store.store import Store
 
@@ -25,8 +26,9 @@ RETRY_SECONDS = 10.0
 class Scheduler:
     """Watches Pods without a node and binds those that fit."""
 
-    def __init__(self, store: Store, recorder: Recorder, *, node_name: str) -> None:
+    def __init__(self, store: Store, recorder: Recorder, volumes: ClaimController, *, node_name: str) -> None:
         self._store = store
+        self._volumes = volumes
         self._recorder = recorder
         self._node_name = node_name
         self._postponed = asyncio.Event()
@@ -35,6 +37,8 @@ class Scheduler:
         """Follow the store until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_node())
+            for resource in (claims.CLAIMS, claims.VOLUMES):
+                tasks.create_task(self._follow_volumes(resource))
             tasks.create_task(self._retry())
             await self._follow_pods()
 
@@ -66,6 +70,18 @@ class Scheduler:
                     continue
             return
 
+    async def _follow_volumes(self, resource: str) -> None:
+        """A claim that is there, or bound, may be what a Pod waits for."""
+        while True:
+            with self._store.watch(resource) as watch:
+                try:
+                    async for change in watch:
+                        if change.kind != "DELETED":
+                            await self._look_again()
+                except errors.Expired:
+                    continue
+            return
+
     async def _consider(self, pod: JSON) -> None:
         spec = pod["spec"]
         if spec.get("nodeName", self._node_name) != self._node_name and not neighbours.is_over(pod):
@@ -76,11 +92,10 @@ class Scheduler:
             words = f"there is no scheduler {spec['schedulerName']} here; the Pod waits until somebody binds it"
             self._recorder.warning(pod, "FailedScheduling", words)
             return
-        node = self._store.get("nodes", "", self._node_name)
-        why_not = misfit(pod, node) or self._lacks(pod, node)
         try:
+            why_not = await self._why_not(pod)
             await (self._bind(pod) if why_not is None else self._refuse(pod, why_not))
-        except errors.Unavailable as error:
+        except (errors.Unavailable, OSError) as error:
             log.warning("scheduling %s again later: %s", pod["metadata"]["name"], error)
             self._postponed.set()
 
@@ -92,10 +107,18 @@ class Scheduler:
             self._postponed.clear()
             await self._look_again()
 
-    def _lacks(self, pod: JSON, node: JSON | None) -> str | None:
+    async def _why_not(self, pod: JSON) -> str | None:
+        node = self._store.get("nodes", "", self._node_name)
+        if node is None or (why_not := misfit(pod, node)):
+            return misfit(pod, node)
+        if next(claims.used_by(pod), None) is not None:
+            await self._volumes.settle()
+            if why_not := claims.obstacle(pod, self._store.get, node, self._store.list("pods")[0]):
+                return why_not
+        return self._lacks(pod, node)
+
+    def _lacks(self, pod: JSON, node: JSON) -> str | None:
         """What others on the node have: a port of the host, or too much of its resources."""
-        if node is None:
-            return None
         running = neighbours.of(self._store, pod)
         if host_ports.taken(pod, running):
             return f"1 {host_ports.TAKEN}."
@@ -197,30 +220,4 @@ def _affinity_fits(spec: JSON, node: JSON) -> bool:
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
-    labels = node["metadata"].get("labels") or {}
-    fields = {"metadata.name": node["metadata"]["name"]}
-    return any(
-        bool(term.get("matchExpressions") or term.get("matchFields"))
-        and all(_requirement_met(r, labels) for r in term.get("matchExpressions") or ())
-        and all(_requirement_met(r, fields) for r in term.get("matchFields") or ())
-        for term in required.get("nodeSelectorTerms") or ()
-    )
-
-
-def _requirement_met(requirement: JSON, labels: JSON) -> bool:
-    value, values = labels.get(requirement["key"]), requirement.get("values") or []
-    match requirement["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt":
-            return value is not None and value.lstrip("-").isdigit() and int(value) > int(values[0])
-        case "Lt":
-            return value is not None and value.lstrip("-").isdigit() and int(value) < int(values[0])
-        case _:
-            return False
+    return node_selection.matches(required, node)

@@ -72,7 +72,7 @@ async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan,
     _note_back_offs(context, pod, state, plan)
     if state.tokens.is_due(time.monotonic()):
         state.volumes_stale = True
-    if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes:
+    if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes.folders:
         return time.monotonic() + CONFIG_RETRY_SECONDS
     results = await together.every(_start(context, pod, state, container, puller) for container in plan.start)
     soonest = time.monotonic() + CONFIG_RETRY_SECONDS  # it may just have failed
@@ -205,9 +205,9 @@ async def _configure(
     identity.check_non_root(pod, container, image.config.user)
     if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
         raise ConfigError(support.in_words(fields))
-    here = environment.Surroundings(lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes)
+    here = environment.Surroundings(lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes.folders)
     env = environment.build(pod, container, here)
-    shown = await volume_mounts.sources(paths.pods / pod.uid, container, state.volumes, images, dict(env))
+    shown = await volume_mounts.sources(paths.pods / pod.uid, container, state.volumes.folders, images, dict(env))
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):
         raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
@@ -218,6 +218,7 @@ async def _configure(
         image=image,
         env=env,
         mounts=configs.mounts_of(pod, container, shown, _files(paths.pods, paths.log, pod, container, attempt, ips)),
+        devices=configs.devices_of(container, state.volumes.devices),
         memory_capacity_bytes=context.facts.memory_bytes,
         target=target.id if target is not None else None,
     )

@@ -7,11 +7,13 @@ Called in a thread; blocks on the disk. Source: kubelet pkg/volume.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podspace.kube.json import JSON
 from podspace.linux import mounts, trees
-from podspace.node import payload, subpaths, volume_files, volume_folders, volume_ownership
+from podspace.node import claim_volumes, claims, payload, subpaths, volume_files, volume_folders, volume_ownership
 from podspace.node.environment import ConfigError
 from podspace.node.pod import Pod, PodUid
 from podspace.node.volume_files import VolumeContext
@@ -32,20 +34,50 @@ def folder(pods: Path, uid: PodUid) -> Path:
     return pods / uid
 
 
-def prepare(pod: Pod, context: VolumeContext) -> dict[str, Path]:
-    """Make every volume of the Pod that has a place on the host, and return name -> host path. Idempotent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Volume -> where it lies on the host: ``folders`` (and files) to mount, ``devices`` to give."""
 
-    Raises: ConfigError for a missing ConfigMap, Secret or key, or a host path of the wrong type.
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    devices: Mapping[str, Path] = field(default_factory=dict)
+
+
+def prepare(pod: Pod, context: VolumeContext) -> Prepared:
+    """Make every volume of the Pod that has a place on the host. Idempotent.
+
+    Raises: ConfigError for a missing ConfigMap, Secret, key or claim, or a host path of the wrong type.
     """
-    made = {}
+    folders: dict[str, Path] = {}
+    devices: dict[str, Path] = {}
+    uses = {use.volume: use for use in claims.used_by(pod.raw)}
     for volume in pod.spec.get("volumes") or ():
+        name: str = volume["name"]
         if "image" in volume:  # the engine mounts it, into each container that wants it
             continue
         try:
-            made[volume["name"]] = _prepare(pod, volume, context)
+            if name in uses:
+                found = claim_volumes.find(pod, uses[name], context.lookup)
+                (devices if found.block else folders)[name] = found.path
+                _share_once(pod, name, found, context)
+            else:
+                folders[name] = _prepare(pod, volume, context)
+        except claim_volumes.ClaimError:
+            raise
         except (ConfigError, OSError) as error:
-            raise ConfigError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
-    return made
+            raise ConfigError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
+    return Prepared(folders=folders, devices=devices)
+
+
+def _share_once(pod: Pod, name: str, found: claim_volumes.Found, context: VolumeContext) -> None:
+    """Give a volume that outlives its Pods to this one's group: once in the Pod's life, for it may be large."""
+    group = pod.security.get("fsGroup")
+    done = folder(context.pods, pod.uid) / "shared" / name
+    if group is None or not found.shareable or done.exists():
+        return
+    if_needed = pod.security.get("fsGroupChangePolicy") == "OnRootMismatch"
+    volume_ownership.give(found.path, group, only_if_root_differs=if_needed)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
 
 
 def tear_down(pods: Path, uid: PodUid) -> None:
@@ -68,12 +100,11 @@ def _remove(home: Path) -> None:
 
 
 def _prepare(pod: Pod, volume: JSON, context: VolumeContext) -> Path:
-    name: str = volume["name"]
     if (source := volume.get("hostPath")) is not None:
         return volume_folders.host_path(source)
     group = pod.security.get("fsGroup")
-    plugin = next(field for field in _PLUGINS if field in volume)
-    path: Path = folder(context.pods, pod.uid) / _FOLDER / _PLUGINS[plugin] / name
+    plugin = next(kind for kind in _PLUGINS if kind in volume)
+    path: Path = folder(context.pods, pod.uid) / _FOLDER / _PLUGINS[plugin] / volume["name"]
     if plugin == "emptyDir":
         volume_folders.empty_dir(path, pod, volume["emptyDir"] or {}, node_memory_bytes=context.node.memory_bytes, group=group)
     else:

@@ -53,11 +53,9 @@ def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
 
 
 def test_what_is_not_honoured_is_named_and_not_run() -> None:
-    block = {"name": "a", "image": "x", "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}
-    said = misfit({"containers": [block], "os": {"name": "windows"}})
-    assert (
-        said
-        == "podspace does not honour spec.containers[0].volumeDevices (there are no block volumes), spec.os.name (this machine runs Linux)."
+    said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "os": {"name": "windows"}})
+    assert said == (
+        "podspace does not honour spec.volumes[0].nfs (NFS volumes need a cluster's storage), spec.os.name (this machine runs Linux)."
     )
 
 

@@ -13,7 +13,15 @@ from podspace.kube.fields.verdict import Kind, Verdict
 from podspace.node import admission as node_admission
 from podspace.node import scheduler, support
 
-SCALARS: dict[str, Any] = {"string": "x", "bool": True, "int32": 1, "int64": 1, "quantity": "1", "intstr": 1}
+SCALARS: dict[str, Any] = {
+    "string": "x",
+    "bool": True,
+    "int32": 1,
+    "int64": 1,
+    "quantity": "1",
+    "intstr": 1,
+    "time": "2026-01-01T00:00:00Z",
+}
 ENTRIES = [(model, name, verdict) for model, fields in table.TYPES.items() for name, verdict in fields.items()]
 REFUSED = [(model, name, verdict.refusal) for model, name, verdict in ENTRIES if verdict.refusal]
 BY_API = [(model, name, verdict) for model, name, verdict in ENTRIES if verdict.kind is Kind.REFUSED_BY_API]

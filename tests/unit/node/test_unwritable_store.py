@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from podspace import errors
-from podspace.node import recorder, registration, scheduler
+from podspace.node import claim_controller, recorder, registration, scheduler
 from podspace.node.fieldpath import NodeFacts
 from podspace.settings import Settings
 from podspace.store.store import Store
@@ -75,7 +75,9 @@ def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.Monkey
                 return await real(*arguments, **options)
 
             monkeypatch.setattr(Store, "mutate", staticmethod(mutate))
-            running = asyncio.ensure_future(scheduler.Scheduler(store, recorder.Recorder(store, component="s"), node_name="n").run())
+            told = recorder.Recorder(store, component="s")
+            volumes = claim_controller.ClaimController(store, told, folder=tmp.parent, node_name="n")
+            running = asyncio.ensure_future(scheduler.Scheduler(store, told, volumes, node_name="n").run())
             async with asyncio.timeout(5):
                 with store.watch("pods") as changes:
                     async for change in changes:

@@ -33,7 +33,7 @@ _CONTAINER: Mapping[str, Verdict] = {
     "terminationMessagePath": honoured("conformance/pods/test_lifecycle.py::test_last_words_are_shown"),
     "terminationMessagePolicy": honoured("conformance/pods/test_lifecycle.py::test_last_words_are_shown"),
     "tty": honoured("conformance/streams/test_exec_and_attach.py::test_a_terminal_has_the_clients_size_and_follows_it"),
-    "volumeDevices": refused("there are no block volumes"),
+    "volumeDevices": honoured("conformance/pods/test_claims.py::test_a_block_device_is_given_by_a_claim"),
     "volumeMounts": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
     "workingDir": honoured("conformance/security/test_containers.py::test_a_working_folder_by_way_of_a_descriptor_leads_nowhere"),
 }
@@ -63,6 +63,10 @@ TYPES: Types = {
         "restartPolicyRules": _NOT_EPHEMERAL,
         "startupProbe": _NOT_EPHEMERAL,
         "targetContainerName": honoured("conformance/pods/test_neighbours.py::test_an_ephemeral_container_joins_its_target"),
+    },
+    "VolumeDevice": {
+        "devicePath": honoured("conformance/pods/test_claims.py::test_a_block_device_is_given_by_a_claim"),
+        "name": honoured("conformance/pods/test_claims.py::test_a_block_device_is_given_by_a_claim"),
     },
     "VolumeMount": {
         "mountPath": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from podspace.kube.fields.verdict import Types, honoured, refused
+from podspace.kube.fields.verdict import Types, honoured, kept, refused, refused_by_api
 
 _LIVE = "conformance/pods/test_environment.py::test_volumes_follow_their_objects"
 _MADE = "conformance/pods/test_environment.py::test_volumes_made_of_objects"
 _MEMORY = "conformance/pods/test_environment.py::test_a_volume_in_memory_is_a_tmpfs_of_its_size"
 _PATHS = "conformance/pods/test_volumes.py::test_a_path_of_the_host_is_what_its_type_says"
+_CLAIM = "conformance/pods/test_claims.py::test_a_claim_is_bound_used_and_given_back"
+_EPHEMERAL = "conformance/pods/test_claims.py::test_a_claim_of_a_pods_own_comes_and_goes_with_it"
+_FITS = "unit/node/test_claims.py::test_what_a_claim_asks_for_is_bound"
 _IMAGE = "conformance/pods/test_volumes.py::test_what_an_image_holds_is_mounted"
 _TOKEN = "conformance/pods/test_volumes.py::test_a_token_is_signed_for_its_pod_and_kept_in_memory"
 _HUGE = "unit/node/test_volume_folders.py::test_huge_pages_are_of_the_size_the_pod_asks_for"
+
+
+_NOT_IN_TEMPLATE = refused_by_api("cannot be set")
 
 
 def _cluster(kind: str) -> Any:
@@ -48,6 +54,9 @@ TYPES: Types = {
         "medium": honoured(_MEMORY, _HUGE),
         "sizeLimit": honoured(_MEMORY),
     },
+    "EphemeralVolumeSource": {
+        "volumeClaimTemplate": honoured(_EPHEMERAL),
+    },
     "HostPathVolumeSource": {
         "path": honoured(_PATHS),
         "type": honoured(_PATHS),
@@ -63,6 +72,42 @@ TYPES: Types = {
     },
     "LocalObjectReference": {
         "name": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),
+    },
+    "ObjectMeta": {
+        "annotations": honoured(_EPHEMERAL),
+        "creationTimestamp": _NOT_IN_TEMPLATE,
+        "deletionGracePeriodSeconds": _NOT_IN_TEMPLATE,
+        "deletionTimestamp": _NOT_IN_TEMPLATE,
+        "finalizers": _NOT_IN_TEMPLATE,
+        "generateName": _NOT_IN_TEMPLATE,
+        "generation": _NOT_IN_TEMPLATE,
+        "labels": honoured(_EPHEMERAL),
+        "managedFields": _NOT_IN_TEMPLATE,
+        "name": _NOT_IN_TEMPLATE,
+        "namespace": _NOT_IN_TEMPLATE,
+        "ownerReferences": _NOT_IN_TEMPLATE,
+        "resourceVersion": _NOT_IN_TEMPLATE,
+        "selfLink": _NOT_IN_TEMPLATE,
+        "uid": _NOT_IN_TEMPLATE,
+    },
+    "PersistentVolumeClaimSpec": {
+        "accessModes": honoured("unit/node/test_claims.py::test_what_does_not_fit_is_not_bound"),
+        "dataSource": refused("volumes are not filled from other objects"),
+        "dataSourceRef": refused("volumes are not filled from other objects"),
+        "resources": honoured(_FITS),
+        "selector": honoured(_FITS),
+        "storageClassName": honoured(_FITS),
+        "volumeAttributesClassName": refused("there are no classes of volume attributes"),
+        "volumeMode": honoured("conformance/pods/test_claims.py::test_a_block_device_is_given_by_a_claim"),
+        "volumeName": honoured("unit/node/test_claims.py::test_what_does_not_fit_is_not_bound"),
+    },
+    "PersistentVolumeClaimTemplate": {
+        "metadata": honoured(_EPHEMERAL),
+        "spec": honoured(_EPHEMERAL),
+    },
+    "PersistentVolumeClaimVolumeSource": {
+        "claimName": honoured(_CLAIM),
+        "readOnly": honoured(_CLAIM),
     },
     "ProjectedVolumeSource": {
         "defaultMode": honoured(_MADE),
@@ -94,7 +139,7 @@ TYPES: Types = {
         "csi": _cluster("CSI"),
         "downwardAPI": honoured(_MADE),
         "emptyDir": honoured(_MADE),
-        "ephemeral": refused("persistent volumes are not provided yet"),
+        "ephemeral": honoured(_EPHEMERAL),
         "fc": _cluster("Fibre Channel"),
         "flexVolume": _cluster("FlexVolume"),
         "flocker": _cluster("Flocker"),
@@ -106,7 +151,7 @@ TYPES: Types = {
         "iscsi": _cluster("iSCSI"),
         "name": honoured(_MADE),
         "nfs": _cluster("NFS"),
-        "persistentVolumeClaim": refused("persistent volumes are not provided yet"),
+        "persistentVolumeClaim": honoured(_CLAIM),
         "photonPersistentDisk": _cluster("Photon"),
         "portworxVolume": _cluster("Portworx"),
         "projected": honoured(_MADE),
@@ -124,5 +169,9 @@ TYPES: Types = {
         "podCertificate": refused("nobody signs certificates for Pods here"),
         "secret": honoured(_MADE),
         "serviceAccountToken": honoured(_TOKEN),
+    },
+    "VolumeResourceRequirements": {
+        "limits": kept("Nothing holds a volume to a size."),
+        "requests": honoured(_FITS),
     },
 }
