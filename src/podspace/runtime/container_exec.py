@@ -51,9 +51,9 @@ async def _serve(session: exec_session.Session, client: streams.Streams) -> int:
                 helpers.append(group.create_task(_input(session, client)))
             if session.terminal:
                 helpers.append(group.create_task(_resizes(session, client)))
-            outputs = [group.create_task(pump.output(session.stdout, client.write_stdout, ended))]
+            outputs = [group.create_task(pump.output(session.stdout, _of_the_process(session, client.write_stdout), ended))]
             if session.stderr >= 0:
-                outputs.append(group.create_task(pump.output(session.stderr, client.write_stderr, ended)))
+                outputs.append(group.create_task(pump.output(session.stderr, _of_the_process(session, client.write_stderr), ended)))
             status = await session.child.wait()
             ended.set()
             await asyncio.gather(*outputs)
@@ -64,6 +64,20 @@ async def _serve(session: exec_session.Session, client: streams.Streams) -> int:
     if gone is not None:  # not raised up there: Python before 3.11.4, as Debian 12 has it, would wrap it in a group
         raise ConnectionResetError("the client is gone") from gone
     return status
+
+
+def _of_the_process(session: exec_session.Session, write: pump.Write) -> pump.Write:
+    """Pass on what the process says. What the OCI runtime says when there is none to be is told once, as the outcome."""
+    begun = False
+
+    async def pass_on(data: bytes) -> None:
+        nonlocal begun
+        if not begun:
+            begun = session.pid_file.exists() or bool(await exec_session.process_of(session)) or session.pid_file.exists()
+        if begun:
+            await write(data)
+
+    return pass_on
 
 
 async def _input(session: exec_session.Session, client: streams.Streams) -> None:

@@ -177,7 +177,7 @@ async def _terminal_or_end(listener: console.ConsoleSocket, child: process.Child
 async def abort(here: world.World, container: records.Container, session: Session) -> None:
     """Kill the process and what it started; then the OCI runtime ends by itself."""
     if session.child.running:
-        pid = await _process_of(session)
+        pid = await process_of(session)
         if pid:
             _kill_family(pid, here.cgroups.processes(container.intent.cgroup))
         else:
@@ -207,7 +207,7 @@ def family(pid: int, stats: Sequence[procfs.Stat]) -> set[int]:
     return members
 
 
-async def _process_of(session: Session) -> int:
+async def process_of(session: Session) -> int:
     """The host's pid of the process: wait until the OCI runtime has written it or ended (then 0)."""
     with inotify.Inotify() as watcher:
         watcher.add(session.folder, inotify.IN_CREATE | inotify.IN_MOVED_TO | inotify.IN_CLOSE_WRITE)

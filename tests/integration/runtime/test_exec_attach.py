@@ -41,8 +41,10 @@ def test_exec_of_what_is_not_there_says_so_in_the_runtimes_words(root: Path) -> 
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
         shell = await here.run(sandbox, "sleep", "1000")
         for tty in (False, True):
+            client = rig.Client(tty=tty)
             with pytest.raises(errors.Internal, match="no-such-program"):
-                await here.engine.exec(shell, ["no-such-program"], rig.Client(tty=tty))
+                await here.engine.exec(shell, ["no-such-program"], client)
+            assert not client.out + client.err  # told once, not also as output of a process that never was
         await here.engine.stop_container(shell, 0)
         with pytest.raises(errors.FailedPrecondition, match="not running"):
             await here.engine.exec_sync(shell, ["true"])
