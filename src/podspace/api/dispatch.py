@@ -84,7 +84,6 @@ _NOT_STORED: dict[str, Handler] = {
     "TokenReview": reviews.token_review,
 }
 _REFUSED = {
-    "resize": "resizing a running Pod is not supported: delete it and create it with the new resources",
     "proxy": "proxying HTTP is not supported: use kubectl port-forward",
 }
 

@@ -14,6 +14,7 @@ from podspace.kube import schema
 from podspace.kube.json import JSON
 
 DEFAULT_GRACE_SECONDS = 30
+_RESIZABLE = ("resources", "resizePolicy")
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
 
@@ -40,9 +41,11 @@ class PodStrategy(Strategy):
         obj["status"] = status
 
     def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
-        """/status may not touch the spec, /ephemeralcontainers nothing else."""
+        """/status may not touch the spec, /ephemeralcontainers and /resize nothing but what they are for."""
         if subresource == "ephemeralcontainers":
             _only_ephemeral(new, old)
+        elif subresource == "resize":
+            _only_resources(new, old)
         super().prepare_update(new, old, subresource)
         if subresource == "status":
             _complete_status(new, old)
@@ -85,6 +88,28 @@ def _only_ephemeral(new: JSON, old: JSON) -> None:
     new.update(old)
     new["spec"] = spec
     new["metadata"] = dict(old["metadata"])
+
+
+def _only_resources(new: JSON, old: JSON) -> None:
+    """Containers may not come, go or change places here either: what does is left for validation to find."""
+    spec = dict(old.get("spec") or {})
+    wanted: JSON = new.get("spec") or {}
+    for field in ("initContainers", "containers"):
+        known = {container.get("name"): container for container in spec.get(field) or ()}
+        resized = [_resized(known.get(container.get("name")), container) for container in wanted.get(field) or ()]
+        if resized or field in spec:
+            spec[field] = resized
+    new.clear()
+    new.update(old)
+    new["spec"] = spec
+    new["metadata"] = dict(old["metadata"])
+
+
+def _resized(container: JSON | None, wanted: JSON) -> JSON:
+    if container is None:
+        return wanted
+    kept = {name: value for name, value in container.items() if name not in _RESIZABLE}
+    return schema.ordered("Container", kept | {name: wanted[name] for name in _RESIZABLE if name in wanted})
 
 
 def _complete_status(new: JSON, old: JSON) -> None:

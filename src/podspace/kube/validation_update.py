@@ -69,6 +69,8 @@ def resize(report: Report, new: JSON, old: JSON) -> None:
             return
     if qos.qos_class(before) != qos.qos_class(after):
         report.invalid("spec", qos.qos_class(before), "Pod QOS Class may not change as a result of resizing")
+    if not _can_be_resized(old):
+        report.forbidden("spec", "Pod running on node without support for resize")
     for field in ("containers", "initContainers"):
         for index, (is_now, was) in enumerate(zip(after.get(field) or (), before.get(field) or (), strict=True)):
             _not_removed(report, is_now, was, f"spec.{field}[{index}].resources")
@@ -78,6 +80,13 @@ def resize(report: Report, new: JSON, old: JSON) -> None:
             _restore_resources(is_now, was)
     if munged != before:
         report.forbidden("spec", f"only {_RESIZABLE}\n{difference(before, munged)}")
+
+
+def _can_be_resized(pod: JSON) -> bool:
+    """A node that can says in the status what a running container has."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    running = next((status for status in statuses if "running" in (status.get("state") or {})), None)
+    return running is None or "resources" in running
 
 
 def _not_removed(report: Report, is_now: JSON, was: JSON, field: str) -> None:

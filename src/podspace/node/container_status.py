@@ -49,8 +49,7 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
         if shown.user is not None:
             groups = sorted({shown.user.gid, *shown.user.supplemental_groups})
             status["user"] = {"linux": {"uid": shown.user.uid, "gid": shown.user.gid, "supplementalGroups": groups}}
-    if running:
-        status |= _allocated(container)
+        status |= _resources(container, facts)
     mounts = [_volume_mount(item) for item in container.raw.get("volumeMounts") or ()]
     return status | ({"volumeMounts": mounts} if mounts else {})
 
@@ -102,12 +101,12 @@ def _restart_count(current: ContainerStatus | None, previous: ContainerStatus | 
     return shown.config.attempt if shown is not None else 0
 
 
-def _allocated(container: Container) -> JSON:
-    resources = container.raw.get("resources") or {}
-    allocated: JSON = {"resources": {key: resources[key] for key in ("limits", "requests") if resources.get(key)}}
-    if resources.get("requests"):
-        allocated["allocatedResources"] = resources["requests"]
-    return allocated
+def _resources(container: Container, facts: Facts) -> JSON:
+    """What is allocated, and what it runs with: after a resize that may be another for a while."""
+    wanted = container.raw.get("resources") or {}
+    allocated = {side: wanted[side] for side in ("limits", "requests") if wanted.get(side)}
+    shown: JSON = {"resources": facts.resize.actual.get(container.name, allocated)}
+    return shown | ({"allocatedResources": allocated["requests"]} if "requests" in allocated else {})
 
 
 def _volume_mount(item: JSON) -> JSON:

@@ -23,6 +23,11 @@ def is_over(pod: JSON) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
+def gives_way(pod: JSON, previous: JSON | None) -> bool:
+    """Whether a change of a Pod may have made room for others."""
+    return previous is not None and (previous["spec"] != pod["spec"] or (is_over(pod) and not is_over(previous)))
+
+
 def of(store: Store, pod: JSON | None = None) -> list[JSON]:
     """Every Pod that holds a part of the node, but for the one given, each with what is allocated to it."""
     own = pod["metadata"]["uid"] if pod is not None else ""

@@ -17,6 +17,7 @@ from podspace.node.context import NodeContext
 from podspace.node.decide import NANOS, Observed, restarts
 from podspace.node.pod import Container, Pod, PodUid
 from podspace.node.pod_tokens import PodTokens
+from podspace.node.resizing import Resize
 from podspace.node.status import Problem
 from podspace.node.volumes import Prepared
 from podspace.runtime.engine import Engine
@@ -37,7 +38,8 @@ class PodState:
     volumes: Prepared = field(default_factory=Prepared)
     volumes_stale: bool = True  # what the volumes show may have changed
     tokens: PodTokens = field(default_factory=PodTokens)  # those in the volumes
-    replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, for another image
+    replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, for another image or other resources
+    resize: Resize = field(default_factory=Resize)
 
     def due(self, context: NodeContext, container: Container, exited_at: float | None) -> float:
         """When a container may start: its crash back-off and what held it up before, whichever is later."""

@@ -31,6 +31,7 @@ async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool 
         previous=pod_state.previous_instances(context.engine, pod, observed),
         problems=dict(state.problems),
         messages=state.messages,
+        resize=state.resize,
         host_ips=context.facts.ips,
         now=time.time(),
         ended=ended,

@@ -30,12 +30,14 @@ class Replacer:
         self._wake = wake
         self._running: dict[ContainerId, asyncio.Task[None]] = {}
 
-    def stop(self, pod: Pod, containers: Iterable[Container], observed: Observed) -> None:
+    def stop(
+        self, pod: Pod, containers: Iterable[Container], observed: Observed, *, why: str = "definition changed, will be restarted"
+    ) -> None:
         """Begin to stop what does not stop yet; the exit wakes the worker."""
         for container in containers:
             identifier = observed.containers[container.name].id
             if identifier not in self._running:
-                words = f"Container {container.name} definition changed, will be restarted"
+                words = f"Container {container.name} {why}"
                 self._context.recorder.normal(pod.raw, "Killing", words, field_path=container.field_path)
                 self._state.replaced.add(identifier)
                 self._running[identifier] = self._tasks.create_task(self._stop(identifier, pod.grace_seconds))

@@ -12,7 +12,7 @@ import time
 from podspace import errors
 from podspace.aio import together
 from podspace.kube.json import JSON
-from podspace.node import pod_state, recorder, termination
+from podspace.node import neighbours, pod_state, recorder, termination
 from podspace.node.context import NodeContext
 from podspace.node.pod import PodUid
 from podspace.node.worker import PodWorker
@@ -64,6 +64,8 @@ class NodeAgent:
                 try:
                     async for change in watch:
                         self._take(change.obj, tasks, deleted=change.kind == "DELETED")
+                        if change.kind == "DELETED" or neighbours.gives_way(change.obj, change.previous):
+                            self._wake_those_that_wait_for_room()
                 except errors.Expired:
                     log.warning("fell behind the store; reading all Pods again")
                     continue
@@ -85,6 +87,11 @@ class NodeAgent:
         elif not deleted and raw["spec"].get("nodeName") == self._context.facts.name:
             worker = self._workers[uid] = PodWorker(self._context, raw, removed=self._forget)
             tasks.create_task(worker.run(), name=f"pod {raw['metadata']['namespace']}/{raw['metadata']['name']}")
+
+    def _wake_those_that_wait_for_room(self) -> None:
+        for worker in self._workers.values():
+            if worker.waits_for_room:
+                worker.wake()
 
     def _forget(self, uid: PodUid) -> None:
         self._workers.pop(uid, None)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from podspace.kube import qos, times
 from podspace.kube.json import JSON
-from podspace.node import container_status
+from podspace.node import container_status, neighbours, resizing
 from podspace.node.decide import Observed
 from podspace.node.pod import Pod, RestartPolicy, Role
+from podspace.node.resizing import Resize
 from podspace.runtime.model import ContainerStatus
 
 
@@ -37,6 +38,7 @@ class Facts:
     host_ips: tuple[str, ...] = ()
     now: float
     ended: bool = False  # the Pod is deleted and nothing of it runs
+    resize: Resize = field(default_factory=Resize)
 
 
 def compute(pod: Pod, facts: Facts) -> JSON:
@@ -139,9 +141,10 @@ def _conditions(pod: Pod, facts: Facts, phase: str, inits: list[JSON], mains: li
         _condition("Initialized", _why_not_initialized(phase, uninitialized)),
         _condition("Ready", not_ready),
         _condition("ContainersReady", not_ready),
+        *(resizing.conditions(facts.resize) if not _final(phase) else ()),
     ]
     conditions = [_with_times(condition, before.get(condition["type"]), pod.generation, facts.now) for condition in fresh]
-    ours = {condition["type"] for condition in fresh}
+    ours = {condition["type"] for condition in fresh} | {neighbours.PENDING, neighbours.IN_PROGRESS}
     return conditions + [condition for kind, condition in before.items() if kind not in ours]
 
 

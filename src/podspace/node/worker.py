@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 
 from podspace import errors
 from podspace.kube.json import JSON
-from podspace.node import admission, decide, neighbours, pod_state, podstatus_writer, starting, support, termination
+from podspace.node import admission, decide, neighbours, pod_state, podstatus_writer, resizer, resizing, starting, support, termination
 from podspace.node.context import NodeContext
 from podspace.node.pod import Pod, PodUid, parse
 from podspace.node.pulls import Puller
@@ -28,7 +29,9 @@ class PodWorker:
     """Owns one Pod from its binding to its removal. ``changed`` and ``wake`` are called by the service, never awaited."""
 
     def __init__(self, context: NodeContext, raw: JSON, *, removed: Callable[[PodUid], None]) -> None:
-        self.pod: Pod = parse(raw)
+        self._raw = raw  # as its owner wants it
+        self.state = pod_state.PodState(uid=PodUid(raw["metadata"]["uid"]), resize=resizing.begin(raw))
+        self.pod: Pod = parse(self.state.resize.view(raw))  # as it may be run
         self.gone = False  # the object left the store before its containers did
         self.ended = asyncio.Event()  # nothing of the Pod is left
         self._held = False
@@ -36,12 +39,13 @@ class PodWorker:
         self._context = context
         self._removed = removed
         self._wakeup = asyncio.Event()
-        self.state = pod_state.PodState(uid=self.pod.uid)
 
     def changed(self, raw: JSON) -> None:
         """Take the newest object. Our own status writes come back this way too and do not wake us."""
-        before, self.pod = self.pod, parse(raw)
-        if _wakes(before.raw, raw):
+        before, seen = self.pod, self._raw
+        self._raw = raw
+        self.pod = parse(self.state.resize.view(raw))
+        if _wakes(seen, raw):
             self.state.volumes_stale = True
             self._forget_old_images(before)
             if self.pod.delete_by is not None:
@@ -130,6 +134,8 @@ class PodWorker:
         return time.monotonic() + RETRY_SECONDS
 
     async def _round(self, puller: Puller, replacer: Replacer) -> float | None:
+        if resizer.reconsider(self._context, self._raw, self.state.resize):
+            self.pod = parse(self._raw)
         observed = pod_state.observe(self._context.engine, self.pod, self.state.replaced)
         self.state.note_exits(self._context, self.pod, observed)
         if observed.sandbox is None and not await self._admit():
@@ -147,8 +153,22 @@ class PodWorker:
             return None
         replacer.stop(self.pod, plan.stop, observed)
         wake_at = await starting.start_all(self._context, self.pod, self.state, plan, puller)
+        if self.state.resize.unsettled and not await self._settle(replacer):
+            wake_at = min(time.monotonic() + RETRY_SECONDS, wake_at or math.inf)
         await self._write()
         return wake_at
+
+    async def _settle(self, replacer: Replacer) -> bool:
+        """Give running containers the resources they are to have now. False: it is to be tried again."""
+        observed = pod_state.observe(self._context.engine, self.pod, self.state.replaced)
+        restart = await resizer.settle(self._context, self.pod, self.state.resize, observed)
+        replacer.stop(self.pod, restart, observed, why="resize requires restart")
+        return not self.state.resize.error
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether another Pod that leaves or shrinks may let this one grow."""
+        return self.state.resize.pending is not None
 
     async def _admit(self) -> bool:
         """Whether a Pod that has not begun may begin; one that has failed without having begun never does."""

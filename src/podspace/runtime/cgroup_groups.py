@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from podspace.linux import cgroups
-from podspace.runtime import model, records, world
+from podspace.runtime import container_update, model, records, world
 
 NAMES = ("burstable", "besteffort")
 
@@ -42,6 +42,8 @@ def share(here: world.World, group: str, cpu_shares: int) -> None:
 def update(here: world.World, sandbox: records.Sandbox, wanted: model.Resources) -> None:
     """Change the limits of a whole sandbox; what is not named stays as it is. Raises: OSError."""
     here.cgroups.adjust(sandbox.intent.cgroup, limits(wanted))
+    sandbox.learn(resources=container_update.merged(sandbox.config.resources or model.Resources(), wanted))
+    here.layout.save_sandbox(sandbox)
 
 
 def limits(wanted: model.Resources | None) -> cgroups.Limits:

@@ -213,6 +213,10 @@ class Engine:
         layer = await usage.of_layer(self._here, container)
         return await asyncio.to_thread(details.of_container, self._here, container, layer)
 
+    def memory_used(self, identifier: str) -> int:
+        """Bytes a container has in use and the kernel could not take back at once. Raises: NotFound."""
+        return usage.memory_of(self._here, self._here.container(identifier))
+
     def sandbox_usage(self, identifier: str) -> usage.SandboxUsage:
         """See ``usage.of_sandbox``."""
         return usage.of_sandbox(self._here, self._here.sandbox(identifier))

@@ -61,6 +61,7 @@ class SandboxFacts:
     ips: tuple[str, ...] = ()
     ready: bool = False
     exited: bool = False
+    resources: model.Resources | None = None  # limits changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,9 @@ class Sandbox:
 
     @property
     def config(self) -> model.SandboxConfig:
-        return self.intent.config
+        """With the limits as they are now."""
+        changed = self.facts.resources
+        return self.intent.config if changed is None else dataclasses.replace(self.intent.config, resources=changed)
 
     @property
     def pause_cgroup(self) -> str:

@@ -77,6 +77,11 @@ async def of_container(here: world.World, container: records.Container) -> Conta
     )
 
 
+def memory_of(here: world.World, container: records.Container) -> int:
+    """The working set of now, without a look at the disk."""
+    return cgroup_stats.read(here.cgroups, container.intent.cgroup).working_set_bytes
+
+
 def of_sandbox(here: world.World, sandbox: records.Sandbox) -> SandboxUsage:
     """Figures of now."""
     return SandboxUsage(

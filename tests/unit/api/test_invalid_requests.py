@@ -20,12 +20,8 @@ LINES = (Path(__file__).parents[2] / "data" / "api" / "invalid.jsonl").read_text
 CASES: dict[str, JSON] = {case["case"]: case for case in map(json.loads, LINES)}
 _OURS_ALONE = ("uid", "resourceVersion", "creationTimestamp", "generateName")
 
-_NO_RESIZE = "resizing is not served"
 DIFFERENT: dict[str, str] = {
     "118-serviceaccountname-bad": "the recorded server looked up no ServiceAccounts",
-    "321-resize-qos-change": _NO_RESIZE,
-    "322-resize-remove-limit": _NO_RESIZE,
-    "325-resize-request-gt-limit": _NO_RESIZE,
 }
 """Case: why its answer is not compared."""
 

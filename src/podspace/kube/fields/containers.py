@@ -20,7 +20,7 @@ _CONTAINER: Mapping[str, Verdict] = {
     "name": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
     "ports": kept("Every port of a container can be reached; naming them tells readers which there are."),
     "readinessProbe": refused("probes are not made yet"),
-    "resizePolicy": kept("Containers are not resized yet."),
+    "resizePolicy": honoured("conformance/pods/test_resize.py::test_what_a_container_is_restarted_for_is_its_policys"),
     "resources": honoured("conformance/pods/test_isolation.py::test_limits_are_the_kernels_and_each_pod_has_its_cgroup"),
     "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_sidecar_does_not_keep_a_pod_from_ending"),
     "restartPolicyRules": refused("rules by exit code are not applied yet"),
