@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cri_api.v1 import api_pb2 as pb
 
+from podspace.cri import newer
 from podspace.image.model import Image
 from podspace.linux import idmap
 from podspace.runtime import model
@@ -140,11 +141,16 @@ def mount(item: model.Mount) -> pb.Mount:
         readonly=item.readonly,
         recursive_read_only=item.recursive_readonly,
         propagation=_PROPAGATION[item.propagation],
-        image=pb.ImageSpec(image=item.image_reference or item.image, user_specified_image=item.image_reference) if item.image else None,
+        image=_volume(item) if item.image else None,
         image_sub_path=item.image_sub_path,
         uidMappings=mappings(item.id_map.uids) if item.id_map else (),
         gidMappings=mappings(item.id_map.gids) if item.id_map else (),
     )
+
+
+def _volume(item: model.Mount) -> pb.ImageSpec:
+    spec = pb.ImageSpec(image=item.image_reference or item.image, user_specified_image=item.image_reference)
+    return newer.with_image_ref(spec, item.image)
 
 
 def mappings(ranges: Sequence[idmap.Range]) -> list[pb.IDMapping]:

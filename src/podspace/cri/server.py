@@ -20,9 +20,10 @@ from typing import Any
 import grpc
 from cri_api.v1 import api_pb2 as pb
 from google.protobuf import message_factory
+from google.protobuf.message import Message
 
 from podspace import errors
-from podspace.cri import status_grpc
+from podspace.cri import newer, status_grpc
 from podspace.cri.containers import Containers
 from podspace.cri.events import Events
 from podspace.cri.images import ImageService
@@ -89,13 +90,16 @@ def handlers(service: str, parts: Sequence[object]) -> grpc.GenericRpcHandler:
         if method is None:
             continue
         request = message_factory.GetMessageClass(rpc.input_type)
-        make, wrap = (
-            (grpc.unary_stream_rpc_method_handler, status_grpc.guarded_stream)
-            if rpc.server_streaming
-            else (grpc.unary_unary_rpc_method_handler, status_grpc.guarded)
-        )
-        found[rpc.name] = make(wrap(rpc.name, method), request_deserializer=request.FromString, response_serializer=_serialize)
+        found[rpc.name] = _handler(rpc.name, method, request, streams=rpc.server_streaming)
+        for name in (name for name, listing in newer.STREAMED.items() if listing == rpc.name):
+            found[name] = _handler(name, newer.streamed(method), request, streams=True)
     return grpc.method_handlers_generic_handler(descriptor.full_name, found)
+
+
+def _handler(name: str, method: Any, request: type[Message], *, streams: bool) -> grpc.RpcMethodHandler[object, object]:
+    wrapped: Any = status_grpc.guarded_stream(name, method) if streams else status_grpc.guarded(name, method)
+    make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+    return make(wrapped, request_deserializer=request.FromString, response_serializer=_serialize)
 
 
 def _serialize(answer: Any) -> bytes:
