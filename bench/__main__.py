@@ -66,18 +66,22 @@ def _lens(folder: Path, mirror: registry.Mirror, runs: int) -> None:
 
 
 def _beside_containerd(folder: Path, mirror: registry.Mirror, runs: int, sandboxes: int) -> None:
-    """podspace with the OCI runtime it chooses here, and with the other one, which is told for comparison."""
+    """podspace with the OCI runtime it chooses here, on its bridge; for comparison with the other runtime, and with the peer's CNI."""
 
-    def ours(runtime: str) -> cri.Podspace:
-        flags = ("--oci-runtime", runtime) if runtime else ()
-        folder_name = f"podspace-{runtime or 'default'}"
-        return cri.Podspace(folder / folder_name, name=f"podspace {runtime}".strip(), registries_conf=mirror.registries_conf, flags=flags)
+    def ours(runtime: str = "", *, network: str = "bridge") -> cri.Podspace:
+        name = " ".join(filter(None, ("podspace", runtime, network.replace("bridge", ""))))
+        flags = ["--network", network, "--cni-conf-dir", str(folder / "containerd" / "net.d")]
+        flags += ["--oci-runtime", runtime] if runtime else []
+        return cri.Podspace(folder / name.replace(" ", "-"), name=name, registries_conf=mirror.registries_conf, flags=tuple(flags))
 
     with cri.kubelets(
-        lambda: containerd.Containerd(folder / "containerd", registry=mirror.host, pause=cri.PAUSE), lambda: ours(""), lambda: ours("runc")
-    ) as (theirs, mine, other):
+        lambda: containerd.Containerd(folder / "containerd", registry=mirror.host, pause=cri.PAUSE),
+        ours,
+        lambda: ours("runc"),
+        lambda: ours(network="cni"),
+    ) as (theirs, mine, *others):
         print(f"\nthrough the CRI (podspace: {mine.runtime.description})")
-        cri.compare(theirs, [mine, other], runs)
+        cri.compare(theirs, [mine, *others], runs)
         cri.crowd(mine, sandboxes)
 
 

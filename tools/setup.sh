@@ -23,6 +23,8 @@ want busybox busybox-static
 want skopeo skopeo
 want docker-registry docker-registry
 want nft nftables
+[ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || missing+=(containernetworking-plugins)
+want iptables iptables # what those plugins call
 want ip iproute2
 want ps procps
 want openssl openssl
@@ -31,8 +33,6 @@ want kubectl kubernetes-client
 if [ "${1:-}" = bench ]; then
     want podman podman
     want containerd containerd
-    want iptables iptables
-    [ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
 fi
 # Debian's own Python leaves venv to a package; any other brings it along.
 if ! command -v "$PYTHON" >/dev/null 2>&1; then

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from podspace import certificates, errors, tokens
@@ -20,8 +20,8 @@ from podspace.aio import process
 from podspace.api.server import ApiServer
 from podspace.image.service import Images
 from podspace.lens.service import PodLens
-from podspace.network.bridge import BridgeNetwork
-from podspace.node import registration
+from podspace.network.choice import Networks
+from podspace.node import network_condition, registration
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
@@ -86,7 +86,7 @@ async def serve_cri(settings: Settings) -> None:
     assert settings.cri_socket is not None
     stop = _stop_by_signal()
     ready = {name: asyncio.Event() for name in ("engine", "cri")}
-    async with _engine(settings) as (engine, images), asyncio.TaskGroup() as tasks:
+    async with _engine(settings, ["cri"]) as (engine, images), asyncio.TaskGroup() as tasks:
         cri = _cri_server(settings, engine, images)
         assert cri is not None
         services = [tasks.create_task(engine.run(ready["engine"])), tasks.create_task(cri.run(ready["cri"]))]
@@ -128,11 +128,14 @@ def _tell_tasks() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Images]]:
-    """The engine, recovered, on its network; the network is taken down at the end if no sandbox needs it any more."""
+async def _engine(settings: Settings, doors: Sequence[str]) -> AsyncIterator[tuple[Engine, Images]]:
+    """The engine, recovered, on its network; the network is taken down at the end if no sandbox needs it any more.
+
+    ``doors``: whose sandboxes there will be.
+    """
     images = Images(settings)
-    network = BridgeNetwork(settings)
-    await network.setup()
+    network = Networks(settings)
+    await network.setup(doors)
     engine = Engine(settings, images, network)
     await images.recover()
     await engine.recover()
@@ -147,7 +150,8 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Images]]:
 @contextlib.asynccontextmanager
 async def _services(settings: Settings, store: Store) -> AsyncIterator[NodeAgent]:
     """Start everything in order and hand out the agent; leave everything but the Pods stopped."""
-    async with _engine(settings) as (engine, images), _above(settings, store, engine, images) as agent:
+    doors = ["node", *(["cri"] if settings.cri_socket else [])]
+    async with _engine(settings, doors) as (engine, images), _above(settings, store, engine, images) as agent:
         yield agent
 
 
@@ -210,6 +214,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
                 Scheduler(store, scheduling, claims, node_name=facts.name).run(),
                 claims.run(),
                 node.run(),
+                network_condition.follow(store, engine, facts.name),
             )
         ]
         for event in ready.values():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 DEFAULT_LISTEN = "127.0.0.1:6443"
 CGROUPFS, SYSTEMD = "cgroupfs", "systemd"
+CNI_CONF_DIR = Path("/etc/cni/net.d")
+CNI_BIN_DIRS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))  # upstream's, Debian's, Fedora's
 KUBERNETES_VERSION = "v1.36.0"  # the minor of the API that is served; keep in step with the lightkube-models pin
 
 
@@ -97,7 +99,10 @@ class Settings:
     cri_socket: Path | None = None  # serve the CRI there too
     cgroup_driver: str = CGROUPFS  # for the sandboxes of a kubelet that says where they belong
     pod_max_pids: int = 0  # processes and threads of one Pod; 0 = no limit
-    pod_cidr: str = ""  # "" = a free /24 is chosen and kept
+    network: str = ""  # bridge, cni or auto; "" = auto for Pods of our own, cni for a kubelet's sandboxes
+    cni_conf_dir: Path | None = None  # None = CNI_CONF_DIR, which with --root says nothing of Pods of our own
+    cni_bin_dirs: tuple[Path, ...] = CNI_BIN_DIRS
+    pod_cidr: str = ""  # "" = a free /24 is chosen and kept, and with IPv6 a /64
     bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root
 
     @property

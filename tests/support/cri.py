@@ -173,8 +173,11 @@ def socket_of(root: Path) -> Path:
 
 @contextlib.contextmanager
 def running(root: Path, registries_conf: Path, *, verb: str = "cri", flags: Sequence[str] = ()) -> Iterator[Machine]:
-    """A server for the length of a ``with`` block; afterwards its sandboxes are removed and the machine is compared with before."""
-    flags = ("--cri-socket", str(socket_of(root)), *flags)
+    """A server for the length of a ``with`` block; afterwards its sandboxes are removed and the machine is compared with before.
+
+    It has the built-in bridge unless ``flags`` say otherwise.
+    """
+    flags = ("--cri-socket", str(socket_of(root)), "--network", "bridge", *flags)
     podspace = server.Server(root=root, port=server.free_port(), registries_conf=registries_conf, flags=flags, verb=verb)
     before = leaks.take(root, podspace.paths.instance)
     podspace.start()

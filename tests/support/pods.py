@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from tests.support.server import Server
@@ -43,6 +44,14 @@ def events(server: Server, name: str) -> list[Manifest]:
 def told(server: Server, name: str) -> list[tuple[str, str]]:
     """(reason, message) of a Pod's events, oldest first."""
     return [(event["reason"], event["message"]) for event in events(server, name)]
+
+
+def wait_for_event(server: Server, name: str, reason: str) -> None:
+    selector = f"--field-selector=involvedObject.name={name},reason={reason}"
+    until = time.monotonic() + 20
+    while not json.loads(server.kubectl("get", "events", selector, "-o", "json"))["items"]:
+        assert time.monotonic() < until, told(server, name)
+        time.sleep(0.1)
 
 
 def container_status(server: Server, name: str, container: str = "c") -> Manifest:

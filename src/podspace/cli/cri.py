@@ -16,13 +16,14 @@ Containers go on running without it, and are found again when it comes back.
 
 Examples:
   podspace cri                                          # kubelet --container-runtime-endpoint=unix:///run/podspace/cri.sock
+  podspace cri --network bridge                         # without CNI plugins
   podspace cri --root /srv/node --cri-socket /run/node.sock
 """
 FLAGS = (
     *server_flags.PLACE,
     flags.Flag("cri-socket", takes="PATH", help="where the kubelet finds it (default /run/podspace/cri.sock, or below --root)"),
     server_flags.CGROUP_DRIVER,
-    server_flags.POD_CIDR,
+    *server_flags.NETWORK,
     flags.Flag("skip-checks", help="start although a check of doctor fails"),
 )
 

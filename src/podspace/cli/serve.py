@@ -26,7 +26,7 @@ FLAGS = (
     flags.Flag("listen", takes="HOST:PORT", help="where kubectl finds it (default 127.0.0.1:6443)"),
     flags.Flag("kubeconfig", takes="FILE", help="where to write the kubeconfig (default /etc/podspace/kubeconfig, or below --root)"),
     flags.Flag("node-name", takes="NAME", help="name of the node (default: the host's)"),
-    server_flags.POD_CIDR,
+    *server_flags.NETWORK,
     flags.Flag("stop-pods", help="on the way out stop the Pods too"),
     flags.Flag("cri-socket", takes="PATH", help="serve the CRI there too, for a kubelet"),
     server_flags.CGROUP_DRIVER,

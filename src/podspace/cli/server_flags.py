@@ -16,8 +16,19 @@ PLACE = (
     flags.Flag("runtime-handler", takes="NAME=PROGRAM", many=True, help="the OCI runtime of a RuntimeClass's handler; may be repeated"),
     flags.Flag("registries-conf", takes="FILE", help="containers-registries.conf(5) to use"),
 )
-POD_CIDR = flags.Flag(
-    "pod-cidr", takes="NETWORKS", help="addresses of Pods: IPv4, or IPv4,IPv6 (default: a free /24 of 10.74.0.0/16, with IPv6 a /64)"
+NETWORK = (
+    flags.Flag(
+        "pod-cidr", takes="NETWORKS", help="addresses of Pods: IPv4, or IPv4,IPv6 (default: a free /24 of 10.74.0.0/16, with IPv6 a /64)"
+    ),
+    flags.Flag(
+        "network",
+        takes="bridge|cni|auto",
+        help="attach Pods to the built-in bridge, by CNI, or by CNI if configured (default: auto; a kubelet's Pods: cni)",
+    ),
+    flags.Flag("cni-conf-dir", takes="DIR", help="CNI configurations, of which the first counts (default /etc/cni/net.d)"),
+    flags.Flag(
+        "cni-bin-dir", takes="DIRS", help="CNI plugins, folders with ':' between (default /opt/cni/bin:/usr/lib/cni:/usr/libexec/cni)"
+    ),
 )
 
 CGROUP_DRIVER = flags.Flag(
@@ -44,9 +55,19 @@ def make(options: flags.Options) -> settings.Settings:
         stop_pods=options.on("stop-pods"),
         pod_max_pids=_number(options, "pod-max-pids", 0),
         pod_cidr=options.text("pod-cidr"),
+        network=_network(options),
+        cni_conf_dir=_path(options, "cni-conf-dir"),
+        cni_bin_dirs=tuple(Path(item).absolute() for item in options.text("cni-bin-dir").split(":") if item) or settings.CNI_BIN_DIRS,
         cri_socket=_path(options, "cri-socket"),
         cgroup_driver=_driver(options),
     )
+
+
+def _network(options: flags.Options) -> str:
+    wanted = options.text("network")
+    if wanted not in ("", "auto", "bridge", "cni"):
+        raise failure.Usage(f'invalid argument "{wanted}" for "--network" flag: expected bridge, cni or auto', options.command)
+    return wanted
 
 
 def paths(options: flags.Options) -> settings.Paths:

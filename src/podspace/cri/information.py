@@ -9,7 +9,7 @@ import json
 
 from cri_api.v1 import api_pb2 as pb
 
-from podspace.cri.owned import Owned
+from podspace.cri.owned import OWNER, Owned
 from podspace.settings import SYSTEMD, Settings
 
 NAME, API_VERSION = "podspace", "v1"
@@ -28,7 +28,11 @@ class Information:
         return pb.VersionResponse(version="0.1.0", runtime_name=NAME, runtime_version=self._version, runtime_api_version=API_VERSION)
 
     async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
-        """Both conditions hold whenever this can be asked: the network is set up before the socket is there."""
+        """The runtime is ready whenever this can be asked; the network once there is one, in containerd's words until then."""
+        problem = await self._owned.engine.network_problem(OWNER)
+        network = pb.RuntimeCondition(type="NetworkReady", status=not problem)
+        if problem:
+            network.reason, network.message = "NetworkPluginNotReady", f"Network plugin returns error: {problem}"
         missing = await self._owned.engine.missing_for_user_namespaces()
         details = {
             "ociRuntime": self._owned.engine.runtime_name,
@@ -38,9 +42,7 @@ class Information:
             "userNamespaces": missing or "yes",
         }
         return pb.StatusResponse(
-            status=pb.RuntimeStatus(
-                conditions=[pb.RuntimeCondition(type="RuntimeReady", status=True), pb.RuntimeCondition(type="NetworkReady", status=True)]
-            ),
+            status=pb.RuntimeStatus(conditions=[pb.RuntimeCondition(type="RuntimeReady", status=True), network]),
             info={"config": json.dumps(details)} if request.verbose else {},
             runtime_handlers=[
                 pb.RuntimeHandler(name=name, features=_features(user_namespaces=not missing))
@@ -54,7 +56,8 @@ class Information:
         return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=driver))
 
     async def update_runtime_config(self, request: pb.UpdateRuntimeConfigRequest) -> pb.UpdateRuntimeConfigResponse:
-        """The Pod network a kubelet names is for runtimes that make it: ours is --pod-cidr, and taking this up would renumber Pods."""
+        """The Pod network a kubelet names is handed on to CNI plugins that ask for it. The bridge keeps to its own: Pods have addresses."""
+        self._owned.engine.use_pod_cidr(request.runtime_config.network_config.pod_cidr)
         return pb.UpdateRuntimeConfigResponse()
 
 

@@ -97,6 +97,12 @@ class BridgeNetwork:
         await self._in_thread(functools.partial(_unplug, *self._links_of(sandbox_id)))
         self._book().free(sandbox_id)
 
+    def is_there(self) -> bool:
+        """Whether a former server left anything of it."""
+        with contextlib.suppress(FileNotFoundError):
+            return any((self._folder / "addresses").iterdir())
+        return False
+
     def owns(self, sandbox_id: str) -> bool:
         """Whether the sandbox has an address here."""
         return self._addresses is not None and self._addresses.get(sandbox_id) is not None

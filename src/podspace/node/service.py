@@ -30,12 +30,18 @@ class NodeAgent:
 
     async def run(self, ready: asyncio.Event) -> None:
         """Adopt what runs, then follow the store until cancelled. ``ready`` is set once every Pod has its worker."""
+        self._context.engine.on_network_change(self.wake_all)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._sweep_events())
             for resource in ("configmaps", "secrets"):
                 tasks.create_task(self._follow_references(resource))
             await self._follow_pods(tasks, ready)
+
+    def wake_all(self) -> None:
+        """What every Pod may wait for has changed."""
+        for worker in self._workers.values():
+            worker.wake()
 
     async def finish_removals(self) -> None:
         """Wait for the Pods whose objects are gone: nobody would ask for the rest of their removal before the next start."""

@@ -24,6 +24,7 @@ from podspace.node import (
     image_volumes,
     messages,
     neighbours,
+    network_condition,
     pod_state,
     podstatus_writer,
     support,
@@ -45,6 +46,9 @@ CONFIG_RETRY_SECONDS = 10.0
 
 async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observed: Observed) -> bool:
     """Replace a dead sandbox, or make the first one. Return False (with events written) if that failed."""
+    if not pod.host_network and (problem := await context.engine.network_problem()):
+        context.recorder.warning(pod.raw, "NetworkNotReady", f"network is not ready: {network_condition.in_words(problem)}")
+        return False
     if not await _prepare_volumes(context, pod, state):
         return False
     attempt = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class Engine:
     async def run(self, ready: asyncio.Event) -> None:
         """Notice and settle the ends of processes, until cancelled. No container is seen to end while this does not run."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._here.network.run())
             ready.set()
             while True:
                 notice = await self._here.notices.get()
@@ -131,6 +132,20 @@ class Engine:
     async def port_forward(self, identifier: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """See ``port_forward.connect``."""
         return await port_forward.connect(self._here.sandbox(identifier), port)
+
+    # network
+
+    async def network_problem(self, owner: str = "node") -> str:
+        """Why a sandbox of this front door cannot have a network of its own just now, "" if it can."""
+        return await self._here.network.problem(owner)
+
+    def on_network_change(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called when ``network_problem`` may say something else."""
+        self._here.network.on_change(listener)
+
+    def use_pod_cidr(self, text: str) -> None:
+        """See ``ports.Network.use_pod_cidr``."""
+        self._here.network.use_pod_cidr(text)
 
     # containers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -55,3 +55,15 @@ class Network(Protocol):
 
     async def recover(self, live: Sequence[Attachment], /) -> None:
         """Adopt what these sandboxes have, remove the rest."""
+
+    async def problem(self, owner: str, /) -> str:
+        """Why a sandbox of this front door cannot be attached just now, "" if it can."""
+
+    async def run(self) -> None:
+        """Notice when that changes, and tell ``on_change``, until cancelled. May end where nothing can change."""
+
+    def on_change(self, listener: Callable[[], None], /) -> None:
+        """Have ``listener`` called when what ``problem`` says may be another."""
+
+    def use_pod_cidr(self, text: str, /) -> None:
+        """What somebody above (a kubelet) says the Pods' addresses are, for networks that let themselves be told."""

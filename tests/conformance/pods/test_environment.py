@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
@@ -234,19 +233,11 @@ def test_a_volume_in_memory_is_a_tmpfs_of_its_size(node: Server) -> None:
     ],
 )
 def test_a_volume_that_cannot_be_made_is_told(node: Server, name: str, message: str) -> None:
-    wait_for_event(node, name, "FailedMount")
+    pods.wait_for_event(node, name, "FailedMount")
     assert ("FailedMount", message) in pods.told(node, name)
     status = node.pod(name)["status"]
     assert status["phase"] == "Pending"
     assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
-
-
-def wait_for_event(node: Server, name: str, reason: str) -> None:
-    selector = f"--field-selector=involvedObject.name={name},reason={reason}"
-    until = time.monotonic() + 10
-    while not json.loads(node.kubectl("get", "events", selector, "-o", "json"))["items"]:
-        assert time.monotonic() < until, pods.told(node, name)
-        time.sleep(0.1)
 
 
 def test_a_variable_that_is_not_there_holds_the_container_until_it_is(node: Server) -> None:
@@ -262,7 +253,7 @@ def test_a_variable_that_is_not_there_holds_the_container_until_it_is(node: Serv
 
 def test_paths_of_the_host(node: Server) -> None:
     assert pods.output(node, "host-file") == ["of the host"]
-    wait_for_event(node, "host-wrong", "FailedMount")
+    pods.wait_for_event(node, "host-wrong", "FailedMount")
     assert pods.told(node, "host-wrong")[-1][1].endswith("file is not a directory")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.pods.test_environment import mounts, volumes, wait_for_event
+from tests.conformance.pods.test_environment import mounts, volumes
 from tests.support import pods
 from tests.support.pods import box, pod
 from tests.support.server import Server
@@ -131,7 +131,7 @@ def test_a_path_of_the_host_is_what_its_type_says(node: Server, host: Path) -> N
     )
     assert pods.output(node, "null") == []
     for name, (path, _) in cases.items():
-        wait_for_event(node, f"not-a-{name}", "FailedMount")
+        pods.wait_for_event(node, f"not-a-{name}", "FailedMount")
         words = f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {path} is not a {name.replace("-", " ")}'
         assert ("FailedMount", words) in pods.told(node, f"not-a-{name}")
     node.kubectl("delete", "pods", *(f"not-a-{name}" for name in cases))
@@ -187,7 +187,7 @@ def test_a_token_is_signed_for_its_pod_and_kept_in_memory(node: Server) -> None:
 def test_a_token_of_nobody_is_told(node: Server) -> None:
     sources = volumes(t={"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}, {"secret": {"name": "no-such"}}]}})
     pods.create(node, pod("nobody", box("true", volumeMounts=mounts(t="/t")), volumes=sources, serviceAccountName="nobody"))
-    wait_for_event(node, "nobody", "FailedMount")
+    pods.wait_for_event(node, "nobody", "FailedMount")
     node.kubectl("delete", "pod", "nobody")
 
 
@@ -255,7 +255,7 @@ def test_an_image_that_cannot_be_mounted_holds_the_container(node: Server) -> No
         ),
     )
     for name, (_, _, reasons) in cases.items():
-        wait_for_event(node, name, "Failed")
+        pods.wait_for_event(node, name, "Failed")
         waiting = pods.container_status(node, name)["state"]["waiting"]
         assert waiting["reason"] in reasons, waiting
     assert 'Pulling image "docker.io/library/no-such-image:1"' in [message for _, message in pods.told(node, "no-image")]

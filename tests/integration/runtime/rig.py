@@ -59,6 +59,18 @@ class Network:
     async def recover(self, live: Sequence[Attachment]) -> None:
         self.recovered = {item.sandbox_id: item.pid for item in live}
 
+    async def problem(self, owner: str) -> str:
+        return ""
+
+    async def run(self) -> None:
+        pass
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        pass
+
+    def use_pod_cidr(self, text: str) -> None:
+        pass
+
 
 def make_layer(folder: Path) -> Path:
     """A busybox root."""
