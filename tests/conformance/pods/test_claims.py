@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.pods.test_environment import mounts, volumes, wait_for_event
+from tests.conformance.pods.test_environment import mounts, volumes
 from tests.support import pods
 from tests.support.pods import box, pod
 from tests.support.server import Server
@@ -120,7 +120,7 @@ def test_a_volume_of_a_cluster_is_refused_by_name(node: Server) -> None:
         pod("remote", box("true", volumeMounts=mounts(v="/v")), volumes=using("remote")),
     )
     node.kubectl("wait", "pod/remote", "--for=condition=PodScheduled", "--timeout=30s")
-    wait_for_event(node, "remote", "FailedMount")
+    pods.wait_for_event(node, "remote", "FailedMount")
     words = 'MountVolume.SetUp failed for volume "v" : PersistentVolume remote is of kind nfs, which needs a cluster\'s storage'
     assert ("FailedMount", words) in pods.told(node, "remote")
     node.kubectl("delete", "pod/remote", "pvc/remote", "pv/remote")
@@ -162,7 +162,7 @@ def test_a_block_device_is_given_by_a_claim(node: Server) -> None:
     )
     number = os.stat(device).st_rdev
     assert pods.output(node, "block") == [f"block special file {os.major(number):x}:{os.minor(number):x}"]
-    wait_for_event(node, "not-mounted", "FailedMount")
+    pods.wait_for_event(node, "not-mounted", "FailedMount")
     assert pods.told(node, "not-mounted")[-1][1].endswith("volume v has volumeMode Block, but is specified in volumeMounts")
     node.kubectl("delete", "pod/block", "pod/not-mounted", "pvc/block", "pv/block")
 
