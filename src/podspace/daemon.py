@@ -20,8 +20,9 @@ from podspace.aio import process
 from podspace.api.server import ApiServer
 from podspace.image.service import Images
 from podspace.lens.service import PodLens
+from podspace.linux import apparmor
 from podspace.network.choice import Networks
-from podspace.node import network_condition, registration
+from podspace.node import admission, network_condition, registration, sysctls
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
@@ -174,9 +175,11 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         crashes=Backoff(),
         pulls=Backoff(),
         signer=signer,
+        policy=admission.Policy(allowed_sysctls=sysctls.patterns(settings.allowed_unsafe_sysctls), apparmor=apparmor.is_enabled()),
     )
     agent = NodeAgent(context)
-    node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name)
+    mapped = not await engine.missing_for_user_namespaces()
+    node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name, user_namespaces=mapped)
     host, port = certificates.split_listen(settings.listen)
     pki = certificates.ensure(settings.paths.certificates, listen=settings.listen)
     api = ApiServer(

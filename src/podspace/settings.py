@@ -60,6 +60,11 @@ class Paths:
         return self.lib / "containers"
 
     @property
+    def seccomp(self) -> Path:
+        """Seccomp profiles of one's own (``localhostProfile``), as a kubelet's ``seccomp`` below its root."""
+        return self.lib / "seccomp"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.etc / "kubeconfig"
 
@@ -103,6 +108,8 @@ class Settings:
     cni_conf_dir: Path | None = None  # None = CNI_CONF_DIR, which with --root says nothing of Pods of our own
     cni_bin_dirs: tuple[Path, ...] = CNI_BIN_DIRS
     pod_cidr: str = ""  # "" = a free /24 is chosen and kept, and with IPv6 a /64
+    allowed_unsafe_sysctls: tuple[str, ...] = ()  # names, and beginnings of names that end in *
+    seccomp_profiles: Path | None = None  # the folder of Localhost profiles; None = paths.seccomp
     bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root
 
     @property

@@ -27,6 +27,8 @@ FLAGS = (
     flags.Flag("kubeconfig", takes="FILE", help="where to write the kubeconfig (default /etc/podspace/kubeconfig, or below --root)"),
     flags.Flag("node-name", takes="NAME", help="name of the node (default: the host's)"),
     *server_flags.NETWORK,
+    flags.Flag("allowed-unsafe-sysctls", takes="NAMES", help="sysctls Pods may set beside the safe ones: net.core.somaxconn,kernel.msg*"),
+    flags.Flag("seccomp-profile-root", takes="DIR", help="folder of localhostProfile files (default /var/lib/podspace/seccomp)"),
     flags.Flag("stop-pods", help="on the way out stop the Pods too"),
     flags.Flag("cri-socket", takes="PATH", help="serve the CRI there too, for a kubelet"),
     server_flags.CGROUP_DRIVER,

@@ -58,6 +58,8 @@ def make(options: flags.Options) -> settings.Settings:
         network=_network(options),
         cni_conf_dir=_path(options, "cni-conf-dir"),
         cni_bin_dirs=tuple(Path(item).absolute() for item in options.text("cni-bin-dir").split(":") if item) or settings.CNI_BIN_DIRS,
+        allowed_unsafe_sysctls=tuple(word.strip() for word in options.text("allowed-unsafe-sysctls").split(",") if word.strip()),
+        seccomp_profiles=_path(options, "seccomp-profile-root"),
         cri_socket=_path(options, "cri-socket"),
         cgroup_driver=_driver(options),
     )

@@ -32,7 +32,6 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
     if not wanted.HasField("metadata") or not wanted.metadata.name:
         raise errors.BadRequest("sandbox config must include metadata with a name")
     options = wanted.linux.security_context.namespace_options
-    refuse_confinement(wanted.linux.security_context)
     return model.SandboxConfig(
         name=wanted.metadata.name,
         uid=wanted.metadata.uid,
@@ -113,12 +112,20 @@ def _ranges(mappings: Sequence[pb.IDMapping]) -> tuple[idmap.Range, ...]:
     return tuple(idmap.Range(inside=item.container_id, outside=item.host_id, length=item.length) for item in mappings)
 
 
-def refuse_confinement(security: pb.LinuxSandboxSecurityContext | pb.LinuxContainerSecurityContext) -> None:
-    """AppArmor profiles of one's own. SELinux labels mean nothing on a machine without it. Raises: Unsupported."""
-    old = getattr(security, "apparmor_profile", "")
-    if security.apparmor.profile_type == pb.SecurityProfile.Localhost or old.startswith("localhost/"):
-        name = security.apparmor.localhost_ref or old
-        raise errors.Unsupported(f'AppArmor profile "{name}" cannot be applied: podspace does not drive AppArmor')
+def apparmor(security: pb.LinuxContainerSecurityContext) -> model.AppArmorProfile:
+    """What kubelets before 1.30 put in a field of its own counts where the new one is not set. Raises: BadRequest."""
+    old = security.apparmor_profile
+    if security.HasField("apparmor"):
+        kind = pb.SecurityProfile.ProfileType.Name(security.apparmor.profile_type)
+        return model.AppArmorProfile(kind=kind, name=security.apparmor.localhost_ref.removeprefix("localhost/"))
+    if not old:
+        return model.AppArmorProfile()
+    if old.startswith("localhost/"):
+        return model.AppArmorProfile(kind="Localhost", name=old.removeprefix("localhost/"))
+    kinds = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
+    if old not in kinds:
+        raise errors.BadRequest(f'invalid apparmor profile "{old}"')
+    return model.AppArmorProfile(kind=kinds[old])
 
 
 def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: str) -> model.ContainerConfig:
@@ -213,7 +220,6 @@ def security(linux: pb.LinuxContainerConfig, *, has_linux: bool) -> model.Securi
     wanted = linux.security_context
     if not has_linux or not linux.HasField("security_context"):
         return model.Security()
-    refuse_confinement(wanted)
     has_user = wanted.HasField("run_as_user") or bool(wanted.run_as_username)
     if wanted.HasField("run_as_group") and not has_user:
         raise errors.BadRequest("run_as_group is specified without run_as_user")
@@ -231,6 +237,7 @@ def security(linux: pb.LinuxContainerConfig, *, has_linux: bool) -> model.Securi
         no_new_privs=wanted.no_new_privs,
         readonly_rootfs=wanted.readonly_rootfs,
         seccomp=seccomp(wanted),
+        apparmor=apparmor(wanted),
         # a kubelet always says which; nothing said is nothing masked, as containerd has it
         masked_paths=() if wanted.privileged else tuple(wanted.masked_paths),
         readonly_paths=() if wanted.privileged else tuple(wanted.readonly_paths),

@@ -6,28 +6,11 @@ Source: kubelet pkg/kubelet/kubelet.go rejectPod; pkg/kubelet/sysctl/allowlist.g
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
-from podspace.node import host_ports, requests, support
-
-_SAFE_SYSCTLS = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.tcp_wmem",
-    }
-)
+from podspace.node import host_ports, requests, support, sysctls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +21,34 @@ class Refusal:
     message: str
 
 
-def refusal(pod: JSON, others: Iterable[JSON] = ()) -> Refusal | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What this machine and its administrator allow."""
+
+    allowed_sysctls: Sequence[str] = ()  # patterns, beside the safe ones
+    apparmor: bool = False
+
+
+def refusal(pod: JSON, others: Iterable[JSON] = (), policy: Policy = Policy()) -> Refusal | None:
     """Return why the node does not run the Pod beside ``others``, which it runs already; None if it does."""
     if fields := support.unsupported(pod):
         return Refusal(reason="Unsupported", message=support.in_words(fields))
     spec = pod["spec"]
     if host_ports.taken(pod, others):
         return Refusal(reason="NodePorts", message=f"Predicate NodePorts failed: {host_ports.TAKEN}")
-    for item in (spec.get("securityContext") or {}).get("sysctls") or ():
-        name = item["name"].replace("/", ".")
-        if name not in _SAFE_SYSCTLS:
-            return Refusal(reason="SysctlForbidden", message=f'forbidden sysctl: "{name}" not allowlisted')
-        if spec.get("hostNetwork") and name.startswith("net."):
-            return Refusal(reason="SysctlForbidden", message=f'forbidden sysctl: "{name}" not allowed with host net enabled')
-        if spec.get("hostIPC") and name.startswith("kernel."):
-            return Refusal(reason="SysctlForbidden", message=f'forbidden sysctl: "{name}" not allowed with host ipc enabled')
+    if words := sysctls.forbidden(spec, policy.allowed_sysctls):
+        return Refusal(reason="SysctlForbidden", message=words)
+    if not policy.apparmor and _wants_apparmor(spec):
+        return Refusal(reason="AppArmor", message="Cannot enforce AppArmor: AppArmor is not enabled on the host")
     return None
+
+
+def _wants_apparmor(spec: JSON) -> bool:
+    """Whether some container asks to be confined."""
+    every = [container for field in ("initContainers", "containers", "ephemeralContainers") for container in spec.get(field) or ()]
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    profiles = [(item.get("securityContext") or {}).get("appArmorProfile") or of_pod for item in every]
+    return any(profile is not None and profile["type"] != "Unconfined" for profile in profiles)
 
 
 def no_room(pod: JSON, others: Iterable[JSON], node: JSON) -> Refusal | None:

@@ -7,14 +7,15 @@ Source: kubelet pkg/kubelet/kuberuntime/{kuberuntime_sandbox,kuberuntime_contain
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from podspace.image import reference
 from podspace.image.model import Image
 from podspace.kube import qos
 from podspace.kube.json import JSON
-from podspace.node import dns, environment, host_ports, resources
+from podspace.linux.idmap import IdMap
+from podspace.node import dns, environment, host_ports, resources, security, sysctls
 from podspace.node.pod import Container, Pod
 from podspace.node.volume_mounts import Source
 from podspace.runtime import model
@@ -25,13 +26,15 @@ IMAGE_REF = "podspace.io/image-ref"  # what status shows as imageID: the digest 
 _UTS_LIMIT = 64  # sethostname(2)
 
 
-def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str, pids_limit: int = 0) -> model.SandboxConfig:
+def sandbox_config(
+    pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str, pids_limit: int = 0, user_namespace: IdMap | None = None
+) -> model.SandboxConfig:
     """Return what ``Engine.run_sandbox`` gets for this Pod. ``resolv_conf``: text of the machine's.
 
     Raises: ConfigError when its host name is longer than Linux bears.
     """
     node, own = model.NamespaceMode.NODE, model.NamespaceMode.POD
-    sysctls = {item["name"]: item["value"] for item in pod.security.get("sysctls") or ()}
+    wanted = {sysctls.normal(item["name"]): item["value"] for item in pod.security.get("sysctls") or ()}
     return model.SandboxConfig(
         name=pod.name,
         uid=pod.uid,
@@ -43,7 +46,8 @@ def sandbox_config(pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str, 
         pid=pid_mode(pod),
         network=node if pod.host_network else own,
         ipc=node if pod.host_ipc else own,
-        sysctls=sysctls,
+        user_namespace=user_namespace,
+        sysctls=wanted,
         host_ports=() if pod.host_network else host_ports.of_pod(pod.spec),
         cgroup_group=resources.GROUPS[qos.qos_class(pod.spec)],
         resources=resources.pod_resources(pod.spec, pids_limit=pids_limit),
@@ -85,6 +89,7 @@ def container_config(
     mounts: tuple[model.Mount, ...],
     devices: tuple[model.Device, ...],
     memory_capacity_bytes: int,
+    seccomp_profiles: Path,
     target: model.ContainerId | None,
 ) -> model.ContainerConfig:
     """Return what ``Engine.create_container`` gets for one container of this Pod."""
@@ -109,7 +114,7 @@ def container_config(
         log_path=f"{container.name}/{attempt}.log",
         pid=mode,
         pid_target=target if mode is model.NamespaceMode.TARGET else None,
-        security=security(pod, container),
+        security=security.of_container(pod, container, seccomp_profiles=seccomp_profiles),
         resources=resources.container_resources(pod.spec, container.raw, memory_capacity_bytes=memory_capacity_bytes),
         stop_signal=(container.raw.get("lifecycle") or {}).get("stopSignal") or "",
         labels={"role": container.role.name},
@@ -122,61 +127,20 @@ def _full_name(name: str) -> str:
     return name if reference.image_id(name) else str(reference.parse(name))
 
 
-def security(pod: Pod, container: Container) -> model.Security:
-    """Merge the container's securityContext over the Pod's; the container's wins field by field."""
-    of_pod, own = pod.security, container.security
-    capabilities = own.get("capabilities") or {}
-    uid, gid = _either(own, of_pod, "runAsUser"), _either(own, of_pod, "runAsGroup")
-    return model.Security(
-        uid=uid,
-        gid=gid,
-        supplemental_groups=_groups(of_pod),
-        supplemental_groups_policy=of_pod.get("supplementalGroupsPolicy") or "Merge",
-        privileged=bool(own.get("privileged")),
-        capabilities_add=tuple(_bare(name) for name in capabilities.get("add") or ()),
-        capabilities_drop=tuple(_bare(name) for name in capabilities.get("drop") or ()),
-        no_new_privs=own.get("allowPrivilegeEscalation") is False,
-        readonly_rootfs=bool(own.get("readOnlyRootFilesystem")),
-        seccomp=_seccomp(own.get("seccompProfile") or of_pod.get("seccompProfile")),
-        run_as_non_root=bool(_either(own, of_pod, "runAsNonRoot")),
-    )
-
-
-def _groups(of_pod: Mapping[str, Any]) -> tuple[int, ...]:
-    """The volumes' group first, then those the Pod names."""
-    group = of_pod.get("fsGroup")
-    return (*(() if group is None else (group,)), *(of_pod.get("supplementalGroups") or ()))
-
-
-def _either(own: Mapping[str, object], of_pod: Mapping[str, object], field: str) -> int | None:
-    value = own.get(field) if own.get(field) is not None else of_pod.get(field)
-    return value if isinstance(value, int) else None
-
-
-def _bare(capability: str) -> str:
-    return capability.upper().removeprefix("CAP_")
-
-
-def _seccomp(profile: JSON | None) -> model.SeccompProfile:
-    """Without a word from the Pod: RuntimeDefault (a kubelet with --seccomp-default does the same)."""
-    if profile is None:
-        return model.SeccompProfile()
-    if profile["type"] == "Localhost":
-        return model.SeccompProfile(kind="Localhost", localhost_path=Path("/var/lib/kubelet/seccomp") / profile["localhostProfile"])
-    return model.SeccompProfile(kind=profile["type"])
-
-
-def mounts_of(pod: Pod, container: Container, shown: Sequence[Source], files: Mapping[str, Path]) -> tuple[model.Mount, ...]:
+def mounts_of(
+    pod: Pod, container: Container, shown: Sequence[Source], files: Mapping[str, Path], user_namespace: IdMap | None = None
+) -> tuple[model.Mount, ...]:
     """The container's volume mounts, each of what is ``shown``, then the files podspace puts in (``files``: destination -> host path).
 
     What podspace itself writes into is read-only to containers, as a kubelet has it: a symlink put there would lead the server astray.
+    In a user namespace all have its ids: what is root's on disk is its root's.
     """
     written = {volume["name"] for volume in pod.spec.get("volumes") or () if _is_readonly(volume)}
     items = container.raw.get("volumeMounts") or ()
     own = [_mount(item, source, readonly=item["name"] in written) for item, source in zip(items, shown, strict=True)]
     taken = {mount.destination.rstrip("/") for mount in own}
     own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
-    return tuple(own)
+    return tuple(own) if user_namespace is None else tuple(replace(mount, id_map=user_namespace) for mount in own)
 
 
 def devices_of(container: Container, devices: Mapping[str, Path]) -> tuple[model.Device, ...]:
@@ -203,4 +167,5 @@ def _mount(item: JSON, source: Source, *, readonly: bool) -> model.Mount:
         destination=destination if destination.startswith("/") else f"/{destination}",
         readonly=readonly or bool(item.get("readOnly")),
         propagation=propagation,
+        recursive_readonly=item.get("recursiveReadOnly") in ("Enabled", "IfPossible"),  # where this can be, it always is possible
     )

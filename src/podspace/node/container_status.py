@@ -112,5 +112,6 @@ def _resources(container: Container, facts: Facts) -> JSON:
 def _volume_mount(item: JSON) -> JSON:
     mount: JSON = {"name": item["name"], "mountPath": item["mountPath"]}
     if item.get("readOnly"):
-        mount |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        to_the_bottom = item.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+        mount |= {"readOnly": True, "recursiveReadOnly": "Enabled" if to_the_bottom else "Disabled"}
     return mount

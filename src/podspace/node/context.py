@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from podspace import tokens
 from podspace.image.service import Images
 from podspace.kube.json import JSON
+from podspace.node import admission
 from podspace.node.backoff import Backoff
 from podspace.node.fieldpath import NodeFacts
 from podspace.node.recorder import Recorder
@@ -28,6 +29,7 @@ class NodeContext:
     crashes: Backoff
     pulls: Backoff
     signer: tokens.Signer
+    policy: admission.Policy
 
     def lookup(self, resource: str, namespace: str, name: str) -> JSON | None:
         return self.store.get(resource, namespace, name)

@@ -81,6 +81,7 @@ class Pod:
     host_pid: bool
     host_ipc: bool
     host_network: bool
+    host_users: bool
     raw: JSON
 
     @property
@@ -138,6 +139,7 @@ def parse(raw: JSON) -> Pod:
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
         host_network=bool(spec.get("hostNetwork")),
+        host_users=spec.get("hostUsers") is not False,
         raw=raw,
     )
 

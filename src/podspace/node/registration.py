@@ -64,11 +64,12 @@ def _memory_bytes() -> int:
 class Registration:
     """Keeps this machine's Node and Lease in the store."""
 
-    def __init__(self, store: Store, settings: Settings, facts: NodeFacts, *, runtime_version: str) -> None:
+    def __init__(self, store: Store, settings: Settings, facts: NodeFacts, *, runtime_version: str, user_namespaces: bool) -> None:
         self._store = store
         self._settings = settings
         self._facts = facts
         self._runtime_version = runtime_version
+        self._user_namespaces = user_namespaces
 
     async def register(self) -> None:
         """Create the Node, or bring its status up to date; labels and taints that a user set are kept."""
@@ -124,6 +125,8 @@ class Registration:
                 {"type": "Hostname", "address": self._facts.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+            "features": {"supplementalGroupsPolicy": True},
+            "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": self._user_namespaces}}],
             "nodeInfo": self._node_info(architecture),
         }
 

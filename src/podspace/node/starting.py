@@ -28,6 +28,7 @@ from podspace.node import (
     pod_state,
     podstatus_writer,
     support,
+    userns,
     volume_files,
     volume_mounts,
     volumes,
@@ -57,14 +58,19 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
         if observed.sandbox.state is SandboxState.NOT_READY:
             context.recorder.normal(pod.raw, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         await context.engine.stop_sandbox(observed.sandbox.id)
-    log_root = context.settings.paths.log
-    configs.log_directory(pod, log_root).mkdir(parents=True, exist_ok=True)
+    paths = context.settings.paths
+    configs.log_directory(pod, paths.log).mkdir(parents=True, exist_ok=True)
     try:
         config = configs.sandbox_config(
-            pod, attempt=attempt, log_root=log_root, resolv_conf=dns.of_host(pod), pids_limit=context.settings.pod_max_pids
+            pod,
+            attempt=attempt,
+            log_root=paths.log,
+            resolv_conf=dns.of_host(pod),
+            pids_limit=context.settings.pod_max_pids,
+            user_namespace=None if pod.host_users else userns.of_pod(paths.pods, pod.uid),
         )
         await context.engine.run_sandbox(config)
-    except (errors.PodspaceError, OSError) as error:
+    except (errors.PodspaceError, userns.Exhausted, OSError) as error:
         context.recorder.warning(pod.raw, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         return False
     neighbours.weigh(context.store, context.engine, pod.spec)
@@ -215,15 +221,18 @@ async def _configure(
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):
         raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
+    files = _files(paths.pods, paths.log, pod, container, attempt, ips)
+    ids = observed.sandbox.config.user_namespace if observed.sandbox is not None else None
     return configs.container_config(
         pod,
         container,
         attempt=attempt,
         image=image,
         env=env,
-        mounts=configs.mounts_of(pod, container, shown, _files(paths.pods, paths.log, pod, container, attempt, ips)),
         devices=configs.devices_of(container, state.volumes.devices),
+        mounts=configs.mounts_of(pod, container, shown, files, ids),
         memory_capacity_bytes=context.facts.memory_bytes,
+        seccomp_profiles=context.settings.seccomp_profiles or paths.seccomp,
         target=target.id if target is not None else None,
     )
 

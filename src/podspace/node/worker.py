@@ -175,7 +175,7 @@ class PodWorker:
         if self.pod.phase in ("Succeeded", "Failed"):
             return False
         others = list(neighbours.admitted(self._context.store, self.pod.raw))
-        if refused := admission.refusal(self.pod.raw, others) or self._no_room(others):
+        if refused := admission.refusal(self.pod.raw, others, self._context.policy) or self._no_room(others):
             self._context.recorder.warning(self.pod.raw, refused.reason, refused.message)
             await podstatus_writer.reject(self._context, self.pod, refused)
             return False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podspace.linux import cgroups, procfs
+from podspace.linux import apparmor, cgroups, procfs
 from podspace.oci import capabilities, seccomp_bpf, seccomp_default
 
 
@@ -29,6 +29,7 @@ class Machine:
     swap_limits: bool = False
     compiled_seccomp: bool = False  # the OCI runtime takes a compiled seccomp filter (crun)
     infers_mappings: bool = False  # the OCI runtime needs no telling of the mappings of a user namespace that is joined (crun)
+    apparmor: bool = False  # the kernel confines by AppArmor profiles
     controllers: tuple[str, ...] = ()
     hugetlb: bool = True  # huge pages are counted by cgroup
     masked_paths: tuple[str, ...] = ()  # of this machine, beside those of every machine
@@ -36,6 +37,10 @@ class Machine:
     def oom_score(self, wanted: int) -> int:
         """The value nearest to ``wanted`` that the kernel lets us set."""
         return wanted if "CAP_SYS_RESOURCE" in self.capabilities else max(wanted, self.oom_score_adj)
+
+    def has_apparmor_profile(self, name: str) -> bool:
+        """Whether it is loaded now. Raises: OSError."""
+        return apparmor.is_loaded(name)
 
 
 def look(cgroup_version: int, *, is_crun: bool) -> Machine:
@@ -49,6 +54,7 @@ def look(cgroup_version: int, *, is_crun: bool) -> Machine:
         controllers=tuple(cgroups.usable_controllers()) if cgroup_version == 2 else (),
         hugetlb=(cgroups.ROOT / "hugetlb").is_dir() if cgroup_version == 1 else "hugetlb" in cgroups.usable_controllers(),
         masked_paths=_thermal_counters(),
+        apparmor=apparmor.is_enabled(),
     )
     return under(found, is_crun=is_crun)
 

@@ -119,6 +119,14 @@ class SeccompProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppArmorProfile:
+    """``kind``: Unset (the engine's choice), RuntimeDefault, Unconfined or Localhost (then ``name`` is that of a loaded profile)."""
+
+    kind: str = "Unset"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
     """Who a container runs as and what it may do. Source: api.proto LinuxContainerSecurityContext.
 
@@ -137,6 +145,7 @@ class Security:
     no_new_privs: bool = False
     readonly_rootfs: bool = False
     seccomp: SeccompProfile = SeccompProfile()
+    apparmor: AppArmorProfile = AppArmorProfile()
     masked_paths: tuple[str, ...] | None = None  # None = containerd's default list
     readonly_paths: tuple[str, ...] | None = None
     run_as_non_root: bool = False  # the engine refuses to start as uid 0

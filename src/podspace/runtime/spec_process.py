@@ -90,5 +90,22 @@ def process(
         "cwd": config.working_dir or image.working_dir or "/",
         "capabilities": capabilities.oci(capability_names(config.security, here)),
         "noNewPrivileges": config.security.no_new_privs,
+        **apparmor_profile(config, here),
         "oomScoreAdj": here.oom_score(config.resources.oom_score_adj),
     }
+
+
+def apparmor_profile(config: model.ContainerConfig, here: machine.Machine) -> dict[str, str]:
+    """``apparmorProfile``, if there is to be one. Privileged containers are not confined. Raises: Unsupported, FailedPrecondition."""
+    wanted = config.security.apparmor
+    if wanted.kind in ("Unset", "Unconfined") or config.security.privileged:
+        return {}
+    if not here.apparmor:
+        raise errors.Unsupported(f"container {config.name}: apparmor is not supported: it is not enabled on the host")
+    if wanted.kind == "RuntimeDefault":
+        raise errors.Unsupported(
+            f"container {config.name}: podspace has no AppArmor profile of its own; load one with apparmor_parser and name it (Localhost)"
+        )
+    if not here.has_apparmor_profile(wanted.name):
+        raise errors.FailedPrecondition(f'container {config.name}: apparmor profile "{wanted.name}" is not loaded')
+    return {"apparmorProfile": wanted.name}

@@ -47,7 +47,7 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
             "maskedPaths": list(defaults.MASKED_PATHS),
             "readonlyPaths": list(defaults.READONLY_PATHS),
             "seccomp": seccomp,
-            "sysctl": dict(config.sysctls),
+            "sysctl": _sysctls(config),
             **id_mappings(config.user_namespace),
         },
     }
@@ -67,6 +67,16 @@ def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict
     if here.cgroup_version == 2:
         kinds.append("cgroup")
     return [{"type": kind} for kind in kinds]
+
+
+def _sysctls(config: model.SandboxConfig) -> dict[str, str]:
+    """As containerd 2 has it, whoever a container runs as may listen on any port of the sandbox and ping from it."""
+    if config.network is model.NamespaceMode.NODE:
+        return dict(config.sysctls)
+    groups = config.user_namespace.gids if config.user_namespace else ()
+    last = groups[0].inside + groups[0].length - 1 if groups else 2**31 - 1
+    usual = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last}"}
+    return usual | dict(config.sysctls)
 
 
 def id_mappings(wanted: idmap.IdMap | None) -> dict[str, Any]:

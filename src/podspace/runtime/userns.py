@@ -95,15 +95,26 @@ def closed_to_others(folder: Path) -> Path | None:
 
 
 def prepare(wanted: Sequence[model.Mount], folder: Path, here: Within) -> tuple[model.Mount, ...]:
-    """Attach what must be shown with other ids below ``folder``; return all mounts, as plain bind mounts.
+    """Attach what must be shown with other ids, or read-only with all below it, below ``folder``; return all mounts, as plain bind mounts.
 
     In a user namespace that is every one: its root may not pass the host's folders on the way to a volume. Undone by unmounting what is
     mounted there. Raises: FailedPrecondition, Unsupported (the file system cannot), OSError.
     """
-    return tuple(
-        _attached(mount, folder / str(number), here) if mount.id_map or here.fd is not None else mount
+    found = [
+        _attached(mount, folder / str(number), here) if mount.id_map or mount.recursive_readonly or here.fd is not None else mount
         for number, mount in enumerate(wanted)
-    )
+    ]
+    return tuple(found) if here.fd is None else (*found, *_below(found, folder))
+
+
+def _below(attached: Sequence[model.Mount], folder: Path) -> Iterator[model.Mount]:
+    """What is mounted below each: crun before 1.9 binds in a user namespace what it is told of, and nothing that is mounted in it."""
+    places = [Path(place) for place in reversed(mounts.below(folder))]
+    for mount in attached:
+        for place in places:
+            if mount.source in place.parents:
+                destination = f"{mount.destination.rstrip('/')}/{place.relative_to(mount.source)}"
+                yield dataclasses.replace(mount, source=place, destination=destination)
 
 
 def _attached(mount: model.Mount, target: Path, here: Within) -> model.Mount:
@@ -128,7 +139,8 @@ def _attached(mount: model.Mount, target: Path, here: Within) -> model.Mount:
                 f"mount {mount.destination}: {source} ({kind}) cannot be shown with the ids of a user namespace: {error.strerror}; "
                 "use another file system, or the host's user namespace (hostUsers: true)"
             ) from error
-    return dataclasses.replace(mount, source=target, id_map=None, readonly=False, recursive_readonly=False)
+    again = mount.readonly and here.fd is None
+    return dataclasses.replace(mount, source=target, id_map=None, readonly=again, recursive_readonly=False)
 
 
 def _access(mount: model.Mount) -> idmap.Access:

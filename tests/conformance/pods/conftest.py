@@ -25,6 +25,7 @@ def tuned(registries_conf: Path) -> Iterator[server.Server]:
 
 def _served(registries_conf: Path, *flags: str) -> Iterator[server.Server]:
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder.chmod(0o711)  # as /var/lib is: root of a user namespace must get there
     try:
         with server.running(folder, registries_conf=registries_conf, flags=flags) as running:
             yield running

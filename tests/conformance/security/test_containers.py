@@ -158,7 +158,14 @@ def test_a_working_folder_by_way_of_a_descriptor_leads_nowhere(podspace: Server,
 
 def test_what_holds_secrets_is_for_root_alone(podspace: Server) -> None:
     paths = podspace.paths
-    for folder in (paths.lib, paths.run, paths.certificates):
+    podspace.apply(pod("holder", container("c", env=[{"name": "PASSWORD", "value": "hunter2"}])))
+    podspace.wait_ready("holder")
+    bundles = [*(paths.run / "containers").iterdir(), *(paths.run / "sandboxes").iterdir()]
+    assert bundles
+    for folder in (paths.lib, paths.certificates, *bundles):
         assert folder.stat().st_mode & 0o077 == 0, folder
+    assert paths.run.stat().st_mode & 0o066 == 0, "root of a user namespace passes, nobody lists"
+    for file in (paths.run / "containers").glob("*/*.json"):
+        assert file.stat().st_mode & 0o177 == 0, file
     for file in (*paths.lib.glob("store.db*"), *paths.certificates.glob("*.key"), paths.kubeconfig, paths.api_socket):
         assert file.stat().st_mode & 0o177 == 0, file

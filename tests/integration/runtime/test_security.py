@@ -79,6 +79,22 @@ def test_users_are_those_of_the_image(root: Path) -> None:
     rig.play(root, scene)
 
 
+def test_a_strict_policy_leaves_the_images_groups_out(root: Path) -> None:
+    """KEP-3619: the image puts its user web into a group; ``Strict`` takes none but those that are asked for."""
+
+    async def scene(here: rig.Rig) -> None:
+        sandbox = await here.engine.run_sandbox(here.sandbox_config())
+        for policy, wanted in (("Merge", {102, 7, 300}), ("Strict", {102, 7})):
+            security = model.Security(uid=101, supplemental_groups=(7,), supplemental_groups_policy=policy)
+            container = await here.run(sandbox, "sleep", "1000", name=policy.lower(), security=security)
+            assert set(map(int, (await here.output(container, "id", "-G")).split())) == wanted
+            told = here.engine.container(container).user
+            assert told is not None
+            assert {told.gid, *told.supplemental_groups} == wanted
+
+    rig.play(root, scene)
+
+
 def test_another_user_without_ptrace_does_not_read_a_neighbours_environment(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from podspace import errors
+from podspace.linux import idmap
 from podspace.oci import capabilities, users
 from podspace.runtime import layout, machine, model, spec_container, spec_process, spec_sandbox
 
@@ -165,6 +166,45 @@ def test_a_local_seccomp_profile_is_read_and_a_missing_one_named(tmp_path: Path)
         _spec(_config(security=security))
     file.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
     assert _spec(_config(security=security))["linux"]["seccomp"] == {"defaultAction": "SCMP_ACT_LOG"}
+
+
+def test_an_apparmor_profile_is_passed_on_if_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def confined(kind: str, name: str = "", *, on: bool = True, **fields: Any) -> dict[str, Any]:
+        security = model.Security(apparmor=model.AppArmorProfile(kind=kind, name=name), **fields)
+        process: dict[str, Any] = _spec(_config(security=security), here=replace(HERE, apparmor=on))["process"]
+        return process
+
+    monkeypatch.setattr("podspace.linux.apparmor.is_loaded", lambda name: name == "loaded")
+    assert confined("Localhost", "loaded")["apparmorProfile"] == "loaded"
+    with pytest.raises(errors.FailedPrecondition, match='apparmor profile "other" is not loaded'):
+        confined("Localhost", "other")
+    with pytest.raises(errors.Unsupported, match="apparmor is not supported"):
+        confined("Localhost", "loaded", on=False)
+    for kind in ("Unset", "Unconfined"):
+        assert "apparmorProfile" not in confined(kind, on=False)
+    assert "apparmorProfile" not in confined("Localhost", "loaded", privileged=True)
+
+
+def test_the_sandbox_is_owned_by_its_user_namespace_and_containers_join_it() -> None:
+    ranges = (idmap.Range(inside=0, outside=65536, length=65536),)
+    mapped = replace(SANDBOX, user_namespace=idmap.IdMap(uids=ranges, gids=ranges))
+    mappings = [{"containerID": 0, "hostID": 65536, "size": 65536}]
+    pause = _pause(mapped)["linux"]
+    assert pause["namespaces"][0] == {"type": "user"}
+    assert pause["uidMappings"] == pause["gidMappings"] == mappings
+    assert pause["sysctl"]["net.ipv4.ping_group_range"] == "0 65535"
+    container = _spec(_config(), place=_place(mapped))
+    assert _namespaces(container)["user"] == "/proc/10/ns/user"
+    assert container["linux"]["uidMappings"] == mappings
+    assert "uidMappings" not in _spec(_config(), place=_place(mapped), here=replace(HERE, infers_mappings=True))["linux"]
+
+
+def test_whoever_a_container_runs_as_may_listen_and_ping_unless_the_sandbox_says_otherwise() -> None:
+    usual = _pause(SANDBOX)["linux"]["sysctl"]
+    assert usual == {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    own = {"net.ipv4.ip_unprivileged_port_start": "1024"}
+    assert _pause(replace(SANDBOX, sysctls=own))["linux"]["sysctl"] == usual | own
+    assert _pause(replace(SANDBOX, network=MODE.NODE))["linux"]["sysctl"] == {}
 
 
 def test_a_device_gets_a_node_and_a_rule() -> None:

@@ -73,9 +73,7 @@ TYPES: Types = {
         "mountPropagation": honoured("unit/node/test_mounts.py::test_a_container_cannot_write_where_the_server_writes"),
         "name": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
         "readOnly": honoured("integration/runtime/test_security.py::test_volumes_and_read_only_roots"),
-        "recursiveReadOnly": refused(
-            "mounts below a mount are not made read-only yet", when=lambda value, _: value not in (None, "Disabled"), example="Enabled"
-        ),
+        "recursiveReadOnly": honoured("conformance/security/test_security_contexts.py::test_read_only_to_the_bottom"),
         "subPath": honoured(
             "conformance/pods/test_volumes.py::test_a_part_of_a_volume_is_mounted",
             "conformance/pods/test_volumes.py::test_a_symlink_in_a_volume_leads_nowhere_outside_of_it",

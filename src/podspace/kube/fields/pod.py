@@ -18,7 +18,7 @@ TYPES: Types = {
         "hostIPC": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
         "hostNetwork": honoured("conformance/pods/test_environment.py::test_the_hosts_network"),
         "hostPID": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
-        "hostUsers": refused("there are no user namespaces yet", when=lambda value, _: value is False, example=False),
+        "hostUsers": honoured("conformance/security/test_user_namespaces.py::test_root_of_the_pod_is_nobody_on_the_machine"),
         "hostname": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
         "hostnameOverride": refused("the name is not overridden yet"),
         "imagePullSecrets": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),

@@ -1,0 +1,169 @@
+"""``hostUsers: false``: root of such a Pod is nobody on the machine, and everything in the Pod is as elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import pods
+from tests.support.pods import box, pod
+from tests.support.server import Server
+
+pytestmark = pytest.mark.root
+
+PATHS = "/empty /config/key /secret/password /host /host/file /memory /etc/hosts /etc/resolv.conf /dev/termination-log /part"
+READ = f"stat -c '%n %u:%g' {PATHS}"
+WRITE = "touch /empty/new /host/new /memory/new; echo done > /dev/termination-log"
+VOLUMES = [
+    {"name": "empty", "emptyDir": {}},
+    {"name": "memory", "emptyDir": {"medium": "Memory"}},
+    {"name": "config", "configMap": {"name": "mapped"}},
+    {"name": "secret", "secret": {"secretName": "mapped"}},
+]
+MOUNTS = [
+    {"name": "empty", "mountPath": "/empty"},
+    {"name": "empty", "mountPath": "/part", "subPath": "part"},
+    {"name": "memory", "mountPath": "/memory"},
+    {"name": "config", "mountPath": "/config"},
+    {"name": "secret", "mountPath": "/secret", "readOnly": True},
+    {"name": "host", "mountPath": "/host"},
+]
+
+
+@pytest.fixture(scope="module")
+def mapped(podspace: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    host = tmp_path_factory.mktemp("host")
+    (host / "file").write_text("roots\n")
+    podspace.kubectl("create", "configmap", "mapped", "--from-literal=key=value")
+    podspace.kubectl("create", "secret", "generic", "mapped", "--from-literal=password=hunter2")
+    volumes = [*VOLUMES, {"name": "host", "hostPath": {"path": str(host)}}]
+    root = box(f"id -u; cat /proc/self/uid_map; {READ}; {WRITE}; exec sleep 7000", "root", volumeMounts=MOUNTS)
+    user = box("exec sleep 7000", "user", securityContext={"runAsUser": 1000, "runAsGroup": 2000})
+    shared = pod("mapped", root, user, hostUsers=False, shareProcessNamespace=True, volumes=volumes)
+    pods.create(podspace, shared, pod("other", box("exec sleep 7000"), hostUsers=False), pod("plain", box("exec sleep 7000")))
+    for name in ("mapped", "other", "plain"):
+        podspace.wait_ready(name)
+    yield podspace
+    assert (host / "new").stat().st_uid == 0
+    podspace.kubectl("delete", "pod/mapped", "pod/other", "pod/plain", "configmap/mapped", "secret/mapped")
+
+
+def first_id(server: Server, name: str) -> int:
+    uid = server.pod(name)["metadata"]["uid"]
+    kept = json.loads((server.paths.pods / uid / "userns").read_text())
+    assert kept["uidMappings"] == kept["gidMappings"] == [{"hostId": kept["uidMappings"][0]["hostId"], "containerId": 0, "length": 65536}]
+    return int(kept["uidMappings"][0]["hostId"])
+
+
+def pid_of(server: Server, name: str, container: str, word: str) -> int:
+    """The host's number of a container's process."""
+    found = json.loads(server.kubectl("get", "--raw", f"/apis/lens.podspace.io/v1/namespaces/default/pods/{name}/processes"))
+    return next(
+        int(item["pid"]) for item in found["status"]["processes"] if item["container"] == container and word in " ".join(item["argv"])
+    )
+
+
+def test_root_of_the_pod_is_nobody_on_the_machine(mapped: Server) -> None:
+    first = first_id(mapped, "mapped")
+    assert first % 65536 == 0
+    assert first >= 65536
+    uid, mapping, *owners = mapped.kubectl("logs", "mapped", "-c", "root").splitlines()
+    assert (uid, mapping.split()) == ("0", ["0", str(first), "65536"])
+    assert [line for line in owners if not line.endswith(" 0:0")] == []
+    assert len(owners) == len(PATHS.split())
+    sandbox_owners = {os.stat(f"/proc/{pid}").st_uid for pid in _pids(mapped)}
+    assert sandbox_owners == {first, first + 1000}
+
+
+def _pids(server: Server) -> list[int]:
+    """Of the Pod's cgroup, by the host's numbers."""
+    uid = server.pod("mapped")["metadata"]["uid"]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if f"pod{uid}" in (entry / "cgroup").read_text():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_every_pod_has_ids_of_its_own_and_gives_them_back(mapped: Server) -> None:
+    first, second = first_id(mapped, "mapped"), first_id(mapped, "other")
+    assert abs(first - second) >= 65536
+    assert mapped.exec("plain", "c", "cat", "/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+    mapped.apply(pod("brief", box("exec sleep 7000"), hostUsers=False))
+    mapped.wait_ready("brief")
+    third = first_id(mapped, "brief")
+    mapped.kubectl("delete", "pod", "brief")
+    mapped.apply(pod("next", box("exec sleep 7000"), hostUsers=False))
+    mapped.wait_ready("next")
+    assert first_id(mapped, "next") == third
+    mapped.kubectl("delete", "pod", "next")
+
+
+def test_the_process_namespace_is_shared_inside(mapped: Server) -> None:
+    seen = mapped.exec("mapped", "root", "ps", "-o", "pid,user,args")
+    assert "/pause" in seen
+    assert "sleep 7000" in seen
+    assert mapped.exec("mapped", "user", "id").startswith("uid=1000 gid=2000")
+    everyone = mapped.exec("mapped", "root", "sh", "-c", "for p in /proc/[0-9]*; do stat -c '%u' $p 2>/dev/null; done | sort -u").split()
+    assert set(everyone) == {"0", "1000"}
+
+
+def test_exec_attach_copy_and_ports(mapped: Server, tmp_path: Path) -> None:
+    assert mapped.exec("mapped", "root", "sh", "-c", "echo 0 > /written; stat -c %u /written").strip() == "0"
+    assert mapped.kubectl("exec", "-i", "mapped", "-c", "user", "--", "cat", stdin="through\n") == "through\n"
+    (tmp_path / "file").write_text("copied\n")
+    mapped.kubectl("cp", str(tmp_path / "file"), "mapped:/file", "-c", "root")
+    assert mapped.exec("mapped", "root", "stat", "-c", "%u", "/file").strip() == "0"
+    mapped.kubectl("debug", "mapped", "--image=busybox:1.28", "-c", "dbg", "--target=root", "--", "cat", "/proc/self/uid_map")
+    mapped.wait_for("mapped", "{.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=0")
+    assert mapped.kubectl("logs", "mapped", "-c", "dbg").split()[1] == str(first_id(mapped, "mapped"))
+
+
+def test_a_restarted_server_goes_on_with_the_same_ids(registries_conf: Path, root: Path) -> None:
+    from tests.support import server
+
+    with server.running(root, registries_conf=registries_conf) as own:
+        own.apply(pod("kept", box("exec sleep 7000"), hostUsers=False))
+        own.wait_ready("kept")
+        before = first_id(own, "kept")
+        own.kill()
+        own.start()
+        assert first_id(own, "kept") == before
+        own.apply(pod("later", box("exec sleep 7000"), hostUsers=False))
+        own.wait_ready("later")
+        assert first_id(own, "later") != before
+        assert own.exec("kept", "c", "cat", "/proc/self/uid_map").split()[1] == str(before)
+
+
+def test_an_unmasked_proc(mapped: Server) -> None:
+    """Only in a user namespace: there the kernel itself keeps root from the machine's own."""
+    writes = "echo 5 > /proc/sys/kernel/msg_next_id && echo set; echo 1 > /proc/sys/kernel/panic || echo denied"
+    script = f"grep -c ' /proc/' /proc/mounts; {writes}"
+    unmasked = box(script, securityContext={"procMount": "Unmasked", "capabilities": {"add": ["SYS_ADMIN"]}})
+    mapped.apply(pod("unmasked", unmasked, hostUsers=False))
+    lines = pods.output(mapped, "unmasked")
+    assert lines[:2] == ["0", "set"]
+    assert "denied" in lines[-1] or "ermission denied" in lines[-1]
+    mapped.kubectl("delete", "pod", "unmasked")
+
+
+def test_ids_beyond_the_namespace_and_file_systems_that_cannot_are_told(mapped: Server) -> None:
+    far = pod("far", box("true", securityContext={"runAsUser": 70000}), hostUsers=False)
+    proc = {"name": "v", "hostPath": {"path": "/proc/sys"}}
+    odd = pod("odd", box("true", volumeMounts=[{"name": "v", "mountPath": "/v"}]), hostUsers=False, volumes=[proc])
+    pods.create(mapped, far, odd)
+    for name, words in (
+        ("far", "uid 70000 is not in the Pod's user namespace"),
+        ("odd", "cannot be shown with the ids of a user namespace"),
+    ):
+        mapped.wait_for(name, "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerError")
+        assert words in pods.container_status(mapped, name)["state"]["waiting"]["message"]
+    mapped.kubectl("delete", "pod/far", "pod/odd", "--force")
