@@ -87,10 +87,11 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def hosts_for(listen_host: str) -> tuple[str, ...]:
-    """Names and addresses the server answers to; a wildcard address adds none."""
+def hosts_for(listen_host: str, node_ip: str = "") -> tuple[str, ...]:
+    """Names and addresses the server answers to; by a wildcard address it answers to the machine's own."""
     wildcard = listen_host in ("", "0.0.0.0", "::")
-    return tuple(dict.fromkeys((*ALWAYS_HOSTS, socket.gethostname(), *(() if wildcard else (listen_host,)))))
+    own = node_ip if wildcard else listen_host
+    return tuple(dict.fromkeys((*ALWAYS_HOSTS, socket.gethostname(), *((own,) if own else ()))))
 
 
 def server_url(host: str, port: int) -> str:
@@ -99,13 +100,14 @@ def server_url(host: str, port: int) -> str:
     return f"https://[{reachable}]:{port}" if ":" in reachable else f"https://{reachable}:{port}"
 
 
-def ensure(folder: Path, *, listen: str, now: float | None = None) -> Paths:
+def ensure(folder: Path, *, listen: str, node_ip: str = "", now: float | None = None) -> Paths:
     """Return certificates good for ``listen`` (HOST:PORT) and for a year from ``now`` (Unix seconds); make what is missing.
 
+    ``node_ip``: where Pods find a server that listens everywhere.
     The CA, once made, stays (10 years); leaf certificates are renewed under it.  Raises: errors.BadRequest (listen).
     """
     paths = Paths(folder=folder)
-    hosts = hosts_for(split_listen(listen)[0])
+    hosts = hosts_for(split_listen(listen)[0], node_ip)
     now = time.time() if now is None else now
     if not _good(paths, hosts, now):
         _make(paths, hosts, now)

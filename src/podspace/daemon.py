@@ -181,7 +181,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     mapped = not await engine.missing_for_user_namespaces()
     node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name, user_namespaces=mapped)
     host, port = certificates.split_listen(settings.listen)
-    pki = certificates.ensure(settings.paths.certificates, listen=settings.listen)
+    pki = certificates.ensure(settings.paths.certificates, listen=settings.listen, node_ip=next(iter(facts.ips), ""))
     api = ApiServer(
         store,
         PodStreams(engine),

@@ -36,6 +36,7 @@ class Surroundings:
     node: fieldpath.NodeFacts
     pod_ips: tuple[str, ...]
     volumes: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    services: Mapping[str, str] = dataclasses.field(default_factory=dict)  # variables of services; the container's own win
 
 
 def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str, str], ...]:
@@ -48,7 +49,7 @@ def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str
         if value is not None:
             variables.pop(item["name"], None)
             variables[item["name"]] = value
-    return tuple(variables.items())
+    return tuple((variables | {name: value for name, value in here.services.items() if name not in variables}).items())
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -110,7 +111,7 @@ def _from_source(pod: Pod, source: JSON, lookup: Lookup) -> dict[str, str]:
 def _value(pod: Pod, container: Container, item: JSON, variables: Mapping[str, str], here: Surroundings) -> str | None:
     source = item.get("valueFrom")
     if source is None:
-        return expand(item.get("value") or "", variables)
+        return expand(item.get("value") or "", {**here.services, **variables})
     if field_ref := source.get("fieldRef"):
         return fieldpath.value(pod, field_ref["fieldPath"], here.node, here.pod_ips)
     if selector := source.get("resourceFieldRef"):

@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from podspace import errors
+from podspace import certificates, errors
 from podspace.aio import together
 from podspace.image.model import Image
 from podspace.node import (
+    api_address,
     configs,
     credentials,
     dns,
@@ -215,7 +216,10 @@ async def _configure(
     identity.check_non_root(pod, container, image.config.user)
     if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
         raise ConfigError(support.in_words(fields))
-    here = environment.Surroundings(lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes.folders)
+    services = api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), ""))
+    here = environment.Surroundings(
+        lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes.folders, services=services
+    )
     env = environment.build(pod, container, here)
     shown = await volume_mounts.sources(paths.pods / pod.uid, container, state.volumes.folders, images, dict(env))
     target = observed.containers.get(container.target)

@@ -80,6 +80,17 @@ def _share_once(pod: Pod, name: str, found: claim_volumes.Found, context: Volume
     done.touch()
 
 
+def on_disk(pods: Path, pod: Pod) -> dict[str, Path]:
+    """The volumes that take room on the server's disk for as long as the Pod is there."""
+    home = folder(pods, pod.uid) / _FOLDER
+    found = {}
+    for volume in pod.spec.get("volumes") or ():
+        kind = next((kind for kind in ("emptyDir", "configMap") if kind in volume), None)
+        if kind is not None and not (volume[kind] or {}).get("medium"):
+            found[volume["name"]] = home / _PLUGINS[kind] / volume["name"]
+    return found
+
+
 def tear_down(pods: Path, uid: PodUid) -> None:
     """Unmount and delete the volumes of a Pod that has run its course; what tells how it ended stays. Idempotent."""
     home = folder(pods, uid)

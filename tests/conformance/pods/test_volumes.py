@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -184,11 +187,13 @@ def test_a_token_is_signed_for_its_pod_and_kept_in_memory(node: Server) -> None:
     assert claims["exp"] - claims["iat"] == 7200
 
 
-def test_a_token_of_nobody_is_told(node: Server) -> None:
-    sources = volumes(t={"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}, {"secret": {"name": "no-such"}}]}})
-    pods.create(node, pod("nobody", box("true", volumeMounts=mounts(t="/t")), volumes=sources, serviceAccountName="nobody"))
-    pods.wait_for_event(node, "nobody", "FailedMount")
-    node.kubectl("delete", "pod", "nobody")
+def test_everything_that_a_projected_volume_lacks_is_told_at_once(node: Server) -> None:
+    sources = volumes(t={"projected": {"sources": [{"configMap": {"name": "no-such"}}, {"secret": {"name": "no-such"}}]}})
+    pods.create(node, pod("lacking", box("true", volumeMounts=mounts(t="/t")), volumes=sources))
+    pods.wait_for_event(node, "lacking", "FailedMount")
+    words = 'MountVolume.SetUp failed for volume "t" : [configmap "no-such" not found, secret "no-such" not found]'
+    assert ("FailedMount", words) in pods.told(node, "lacking")
+    node.kubectl("delete", "pod", "lacking")
 
 
 def test_parts_of_volumes_outlive_the_server_and_go_with_their_pod(own_server: Server) -> None:
@@ -260,3 +265,27 @@ def test_an_image_that_cannot_be_mounted_holds_the_container(node: Server) -> No
         assert waiting["reason"] in reasons, waiting
     assert 'Pulling image "docker.io/library/no-such-image:1"' in [message for _, message in pods.told(node, "no-image")]
     node.kubectl("delete", "pods", *cases)
+
+
+def test_a_pod_that_can_reach_the_server_finds_it_with_its_token(node: Server) -> None:
+    node.kubectl("create", "serviceaccount", "robot")
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    script = (
+        f"echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT $(cat {folder}/namespace); cat {folder}/token; echo; cat {folder}/ca.crt"
+    )
+    pods.create(
+        node,
+        pod("in-cluster", box(script), serviceAccountName="robot", hostNetwork=True),
+        pod("not-in-cluster", box("echo [$KUBERNETES_SERVICE_HOST]"), serviceAccountName="robot"),
+    )
+    where, token, *certificate = pods.output(node, "in-cluster")
+    assert where == f"127.0.0.1 {node.port} default"
+    context = ssl.create_default_context(cadata="\n".join(certificate))
+    address, port, _ = where.split()
+    request = urllib.request.Request(f"https://{address}:{port}/version", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+        assert json.load(answer)["major"] == "1"
+    request = urllib.request.Request(f"https://{address}:{port}/api/v1/secrets", headers={"Authorization": f"Bearer {token}"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request, context=context, timeout=30)
+    assert pods.output(node, "not-in-cluster") == ["[]"]
