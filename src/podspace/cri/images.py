@@ -22,7 +22,7 @@ from podspace.image.model import Image
 from podspace.image.service import Images
 from podspace.oci import users
 from podspace.runtime import disk_usage
-from podspace.settings import Settings
+from podspace.settings import Paths, Settings
 
 _DISK_SECONDS = 30.0
 
@@ -73,6 +73,7 @@ class ImageService:
         return pb.RemoveImageResponse()
 
     async def image_fs_info(self, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:
+        """What a kubelet collects images by. The layers count, not what containers wrote over them."""
         paths = self._settings.paths
         return pb.ImageFsInfoResponse(
             image_filesystems=[await self._usage(paths.images)], container_filesystems=[await self._usage(paths.snapshots)]
@@ -83,14 +84,18 @@ class ImageService:
         if known is None or time.time_ns() - known.nanos > _DISK_SECONDS * 1e9:
             folder.mkdir(parents=True, exist_ok=True)
             known = self._measured[folder] = await asyncio.to_thread(disk_usage.walk, folder)
-        return filesystem(folder, known)
+        return filesystem(self._settings.paths, folder, known)
 
 
-def filesystem(folder: Path, usage: disk_usage.DiskUsage) -> pb.FilesystemUsage:
-    """``mountpoint`` is the folder: a kubelet only uses it to find the file system."""
+def filesystem(paths: Paths, folder: Path, usage: disk_usage.DiskUsage) -> pb.FilesystemUsage:
+    """A kubelet finds the file system by ``mountpoint``, and takes images and containers for apart where theirs differ (KEP-4191).
+
+    So it is one folder above both, unless somebody has mounted a disk in between.
+    """
+    place = paths.lib if folder.exists() and folder.stat().st_dev == paths.lib.stat().st_dev else folder
     return pb.FilesystemUsage(
         timestamp=usage.nanos,
-        fs_id=pb.FilesystemIdentifier(mountpoint=str(folder)),
+        fs_id=pb.FilesystemIdentifier(mountpoint=str(place)),
         used_bytes=pb.UInt64Value(value=usage.bytes),
         inodes_used=pb.UInt64Value(value=usage.inodes),
     )
@@ -113,7 +118,8 @@ def describe(image: Image) -> pb.Image:
 
 def credentials(given: pb.AuthConfig) -> tuple[auth.Credential, ...]:
     """One, or none. Without a server address it is good for the registry of this pull, whichever it is."""
-    entry = {"username": given.username, "password": given.password, "auth": given.auth, "identitytoken": given.identity_token}
+    entry = {"username": given.username, "password": given.password, "auth": given.auth}
+    entry |= {"identitytoken": given.identity_token, "registrytoken": given.registry_token}
     return auth.parse_config({"auths": {given.server_address: entry}})
 
 

@@ -54,7 +54,7 @@ class CriServer:
             information,
             Sandboxes(owned, images, self._events),
             Containers(owned, images, self._events),
-            Stats(owned),
+            Stats(owned, settings.paths),
             Metrics(owned, images),
             self._streaming,
             self._events,

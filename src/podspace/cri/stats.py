@@ -14,6 +14,7 @@ from podspace.cri import describe, images
 from podspace.cri.owned import Owned, starting_with
 from podspace.linux import cgroup_stats, pressure
 from podspace.runtime import model, usage
+from podspace.settings import Paths
 
 Waits = Mapping[str, pressure.Pressure]
 _SHORTEST_NANOS = 1_000_000_000
@@ -42,8 +43,9 @@ class Rates:
 class Stats:
     """ContainerStats to ListPodSandboxStats."""
 
-    def __init__(self, owned: Owned) -> None:
+    def __init__(self, owned: Owned, paths: Paths) -> None:
         self._owned = owned
+        self._paths = paths
         self._rates = Rates()
 
     async def container_stats(self, request: pb.ContainerStatsRequest) -> pb.ContainerStatsResponse:
@@ -95,7 +97,7 @@ class Stats:
             cpu=self._cpu(status.id, found.nanos, found.cgroup, found.pressure),
             memory=memory(found.nanos, found.cgroup, found.pressure),
             io=io(found.nanos, found.pressure),
-            writable_layer=images.filesystem(found.layer_path, found.layer),
+            writable_layer=images.filesystem(self._paths, self._paths.snapshots, found.layer),
             swap=pb.SwapUsage(
                 timestamp=found.nanos,
                 swap_usage_bytes=_number(found.cgroup.swap_bytes),

@@ -29,12 +29,13 @@ class Credential:
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)  # OAuth2 refresh token, instead of a password
+    registry_token: str = field(default="", repr=False)  # bearer token for the registry itself, instead of either
 
 
 def parse_config(config: Mapping[str, Any]) -> tuple[Credential, ...]:
     """Return what ``{"auths": {scope: {"auth": base64(user:password)} | {"username", "password"} | {"identitytoken"}}}`` holds.
 
-    Entries that make no sense are passed over, as a kubelet does.
+    ``registrytoken`` is known too. Entries that make no sense are passed over, as a kubelet does.
     """
     auths = config.get("auths")
     if not isinstance(auths, Mapping):
@@ -85,6 +86,9 @@ def _credential(key: object, entry: Mapping[str, Any]) -> Credential | None:
     username, password = entry.get("username"), entry.get("password")
     if not (username and password):
         username, password = _decode(entry.get("auth"))
+    token = entry.get("registrytoken")
+    if isinstance(token, str) and token:
+        return Credential(scope=scope, registry_token=token)
     token = entry.get("identitytoken")
     if isinstance(token, str) and token:
         return Credential(scope=scope, username=str(username or ""), identity_token=token)

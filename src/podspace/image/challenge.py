@@ -56,6 +56,13 @@ def basic(credential: Credential) -> str:
     return "Basic " + base64.b64encode(pair).decode()
 
 
+def bearer(token: str) -> str:
+    """The Authorization header's value. Raises: Unauthorized for a token that cannot be one."""
+    if not _TOKEN.fullmatch(token):
+        raise errors.Unauthorized("the bearer token holds what no token may")
+    return f"Bearer {token}"
+
+
 def token(body: bytes) -> str:
     """Return the token of a token server's answer. Raises: Unauthorized."""
     try:

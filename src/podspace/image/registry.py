@@ -104,11 +104,15 @@ class Repository:
         wanted = challenge.pick(challenge.parse(response.headers.getall("WWW-Authenticate", [])))
         if wanted is None or (wanted.scheme == "basic" and (self._credential is None or self._authorization)):
             raise self._refusal(response.status, body)
-        if wanted.scheme == "basic":
+        if self._credential is not None and self._credential.registry_token:
+            if self._authorization:  # it was shown, and did not do
+                raise self._refusal(response.status, body)
+            self._authorization = challenge.bearer(self._credential.registry_token)
+        elif wanted.scheme == "basic":
             assert self._credential is not None
             self._authorization = challenge.basic(self._credential)
         else:
-            self._authorization = "Bearer " + await self._token(wanted)
+            self._authorization = challenge.bearer(await self._token(wanted))
 
     async def _token(self, wanted: challenge.Challenge) -> str:
         realm = wanted.parameters.get("realm", "")

@@ -30,7 +30,6 @@ class ContainerUsage:
     cgroup: cgroup_stats.Usage
     pressure: Mapping[str, pressure.Pressure]
     layer: disk_usage.DiskUsage
-    layer_path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,6 @@ async def of_container(here: world.World, container: records.Container) -> Conta
         cgroup=cgroup_stats.read(here.cgroups, container.intent.cgroup),
         pressure=_pressure(here, container.intent.cgroup),
         layer=layer,
-        layer_path=here.layout.snapshot(container.id),
     )
 
 

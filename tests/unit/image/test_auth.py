@@ -37,6 +37,12 @@ def test_an_identity_token_is_kept() -> None:
     assert "tok" not in repr(credential)
 
 
+def test_a_registry_token_is_all_there_is_to_say() -> None:
+    (credential,) = auth.parse_config({"auths": {"r.io": {"registrytoken": "tok", "identitytoken": "other", "auth": PAIR}}})
+    assert (credential.registry_token, credential.identity_token, credential.username) == ("tok", "", "")
+    assert "tok" not in repr(credential)
+
+
 @pytest.mark.parametrize(
     "config",
     [

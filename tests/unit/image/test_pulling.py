@@ -256,6 +256,21 @@ def test_credentials_open_the_door(tmp_path: Path, tokens: bool) -> None:
     run(tmp_path, test)
 
 
+def test_a_bearer_token_is_shown_to_the_registry_itself(tmp_path: Path) -> None:
+    async def test(registry: FakeRegistry, images: Images) -> None:
+        registry.tokens = True
+        wrong = Credential(scope=registry.host, registry_token="wr0ng")
+        with pytest.raises(errors.Unauthorized, match="authentication required") as caught:
+            await images.pull(f"{registry.host}/app:1", credentials=[wrong])
+        assert "wr0ng" not in str(caught.value)
+        with pytest.raises(errors.Unauthorized, match="holds what no token may"):
+            await images.pull(f"{registry.host}/app:1", credentials=[Credential(scope=registry.host, registry_token="a\r\nb")])
+        await images.pull(f"{registry.host}/app:1", credentials=[Credential(scope=registry.host, registry_token="good")])
+        assert registry.asked_for("/token") == 0
+
+    run(tmp_path, test)
+
+
 def test_credentials_of_the_machine_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(registry: FakeRegistry, images: Images) -> None:
         registry.user = ("joe", "secret")
