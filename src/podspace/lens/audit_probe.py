@@ -43,7 +43,7 @@ def run(census: model.Census, filters: audit_running.Filters) -> Tried:
                 stack.callback(os.close, fd)
                 pidfds[process.container] = fd
         actors = [
-            _actor(process, pidfds, bpf)
+            _actor(process, pidfds, bpf, census.host.get("user"))
             for process in mains
             if process.container in pidfds
             and process.container != model.PAUSE
@@ -55,10 +55,17 @@ def run(census: model.Census, filters: audit_running.Filters) -> Tried:
     return {(line["actor"], line["target"]): line["tried"] for line in lines}
 
 
-def _actor(process: model.Process, pidfds: dict[str, int], bpf: str) -> JSON:
+def _actor(process: model.Process, pidfds: dict[str, int], bpf: str, host: int | None) -> JSON:
     targets = [{"name": name, "pidfd": fd} for name, fd in pidfds.items() if name != process.container]
     held = dataclasses.asdict(process.credentials)
-    return {"name": process.container, "pidfd": pidfds[process.container], "credentials": held, "targets": targets, "filter": bpf}
+    return {
+        "name": process.container,
+        "pidfd": pidfds[process.container],
+        "credentials": held,
+        "targets": targets,
+        "filter": bpf,
+        "mapped": process.namespaces.get("user") != host,  # it has a user namespace of its own
+    }
 
 
 def _filter(profile: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podspace.lens import audit_filter, audit_rules, model, procdir
-from podspace.linux import mounts
+from podspace.linux import idmap, mounts
 
 _NS_GET_PARENT = 0xB702
 _DEEPEST = 33
@@ -79,13 +79,13 @@ def _ancestry(folder: procdir.ProcDir, kind: str) -> tuple[object, ...]:
 
 
 def _dumpable(held: model.Credentials, folder: procdir.ProcDir) -> bool:
-    """The kernel gives the files of a process that is not dumpable to root; of one that is root's anyway it does not tell."""
+    """The kernel gives the files of a process that is not dumpable to the host's root; of one that is root's anyway it does not tell."""
     try:
         owner = os.stat("environ", dir_fd=folder.fd)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise procdir.Gone(str(folder.pid)) from error
     assert stat.S_ISREG(owner.st_mode)
-    return (owner.st_uid, owner.st_gid) == (held.uids[1], held.gids[1])
+    return idmap.of_process(folder.pid).shown(owner.st_uid, owner.st_gid) == (held.uids[1], held.gids[1])
 
 
 def _proc_options(folder: procdir.ProcDir) -> tuple[int, int]:

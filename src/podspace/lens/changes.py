@@ -14,7 +14,7 @@ from pathlib import Path
 
 from podspace.kube.json import JSON
 from podspace.lens import safetext
-from podspace.linux import inroot, mounts
+from podspace.linux import idmap, inroot, mounts
 
 LIMIT = 20_000
 _OPAQUE = b"trusted.overlay.opaque"
@@ -26,14 +26,17 @@ def mount_points(pid: int) -> frozenset[bytes]:
         return frozenset(os.fsencode(entry.target) for entry in mounts.parse_mountinfo(file.read()))
 
 
-def since_image(upper: Path, layers: Sequence[Path], mounted: Collection[bytes], below: str = "/") -> JSON:
-    """``PodChanges``' status: {"changes": [{"path", "change": Added|Changed|Deleted, "kind", "size"}], "truncated"}."""
+def since_image(upper: Path, layers: Sequence[Path], mounted: Collection[bytes], below: str = "/", ids: idmap.IdMap = idmap.HOST) -> JSON:
+    """``PodChanges``' status: {"changes": [{"path", "change": Added|Changed|Deleted, "kind", "size"}], "truncated"}.
+
+    ``ids``: those of the container, which wrote ``upper``; the image's layers are without a user namespace.
+    """
     with contextlib.ExitStack() as stack:
         lower = [_folder(stack, layer) for layer in reversed(layers)]  # the topmost decides
         top = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         prefix = os.fsencode(below.rstrip("/"))
         found: list[JSON] = []
-        for change in _walk(top, b"", lower, mounted):
+        for change in _walk(top, b"", lower, mounted, ids):
             path = change[0]
             if prefix and path != prefix and not path.startswith(prefix + b"/"):
                 continue
@@ -49,7 +52,9 @@ def _folder(stack: contextlib.ExitStack, path: Path) -> int:
     return fd
 
 
-def _walk(fd: int, path: bytes, lower: Sequence[int], mounted: Collection[bytes]) -> Iterator[tuple[bytes, str, os.stat_result]]:
+def _walk(
+    fd: int, path: bytes, lower: Sequence[int], mounted: Collection[bytes], ids: idmap.IdMap
+) -> Iterator[tuple[bytes, str, os.stat_result]]:
     """Takes the descriptor over. ``lower`` is empty below what hides the image's."""
     try:
         for name in sorted(os.fsencode(name) for name in os.listdir(fd)):
@@ -70,11 +75,11 @@ def _walk(fd: int, path: bytes, lower: Sequence[int], mounted: Collection[bytes]
             with contextlib.suppress(OSError):
                 child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 opaque = _is_opaque(child)
-                inner = list(_walk(child, own, () if opaque else lower, mounted))
+                inner = list(_walk(child, own, () if opaque else lower, mounted, ids))
                 if before is None:
                     if inner or not _holds_mounts(own, mounted):
                         yield own, "Added", status
-                elif opaque or not _same(before, status):
+                elif opaque or not _same(before, status, ids):
                     yield own, "Changed", status
                 yield from inner
     finally:
@@ -96,9 +101,9 @@ def below(lower: Sequence[int], path: bytes) -> os.stat_result | None:
     return None
 
 
-def _same(before: os.stat_result, now: os.stat_result) -> bool:
+def _same(before: os.stat_result, now: os.stat_result, ids: idmap.IdMap) -> bool:
     """A folder is copied up whenever something in it changes: only its own rights and owner count."""
-    return (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid)
+    return (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, *ids.shown(now.st_uid, now.st_gid))
 
 
 def _holds_mounts(path: bytes, mounted: Collection[bytes]) -> bool:

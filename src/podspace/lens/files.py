@@ -47,10 +47,10 @@ def shown(entry: tree.Entry, names: Mapping[int, str], groups: Mapping[int, str]
     found: JSON = {
         "path": safetext.decoded(entry.path),
         "mode": stat.filemode(status.st_mode),
-        "user": names.get(status.st_uid, str(status.st_uid)),
-        "group": groups.get(status.st_gid, str(status.st_gid)),
-        "uid": status.st_uid,
-        "gid": status.st_gid,
+        "user": names.get(entry.uid, str(entry.uid)),
+        "group": groups.get(entry.gid, str(entry.gid)),
+        "uid": entry.uid,
+        "gid": entry.gid,
         "size": status.st_size,
         "modified": times.rfc3339(max(status.st_mtime, 0)),
     }
@@ -141,7 +141,7 @@ def _file_member(fd: int, entry: tree.Entry) -> Generator[bytes, None, None]:
 def _header(entry: tree.Entry, size: int) -> bytes:
     info = tarfile.TarInfo(os.fsdecode(entry.path).lstrip("/") or ".")
     info.mode = stat.S_IMODE(entry.status.st_mode)
-    info.uid, info.gid, info.mtime, info.size = entry.status.st_uid, entry.status.st_gid, int(entry.status.st_mtime), size
+    info.uid, info.gid, info.mtime, info.size = entry.uid, entry.gid, int(entry.status.st_mtime), size
     if entry.is_folder:
         info.type = tarfile.DIRTYPE
     elif entry.target:

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 
-CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER = 0x00020000, 0x20000000, 0x10000000
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 8, 24, 38, 47
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
@@ -156,7 +156,7 @@ def as_actor(actor: dict[str, object]) -> None:
     """In a child: the pidns that was joined is that of our children only, so there is a grandchild."""
     pidfd = actor["pidfd"]
     assert isinstance(pidfd, int)
-    check(libc.setns(pidfd, CLONE_NEWNS | CLONE_NEWPID))
+    check(libc.setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | (CLONE_NEWUSER if actor["mapped"] else 0)))
     child = os.fork()
     if not child:
         inside(actor)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podspace.lens import model, procdir, proctext
-from podspace.linux import cgroups, inroot
+from podspace.linux import cgroups, idmap, inroot
 from podspace.oci import users
 from podspace.runtime.model import NamespaceMode
 
@@ -67,6 +67,12 @@ def _owned(uid: int, gid: int) -> model.Credentials:
     return model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4)
 
 
+@functools.lru_cache(maxsize=1024)
+def _idmap(pid: int, cgroup: str) -> idmap.IdMap:
+    """Whom a container calls whom: the same for its life, of which its cgroup is the name."""
+    return idmap.of_process(pid)
+
+
 def _numbers_of_all(pause: int) -> set[int]:
     """Every process of a shared pidns, zombies too, in its own numbers: by the /proc of its /pause, where no container can mount."""
     try:
@@ -87,6 +93,7 @@ class _Look:
         self._threads = threads
         self._names: Mapping[int, str] | None = None
         self._depth = _depth(member.pid)
+        self._idmap = _idmap(member.pid, member.cgroup)
         self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._mine: list[int] = []
         self._children: dict[int, list[int]] = {}
@@ -150,8 +157,8 @@ class _Look:
             known = proctext.pids(status) or (folder.pid,)
             self._numbers[folder.pid, start_ticks] = known
             if main:
-                return proctext.credentials(proctext.status(status)), known
-        return _owned(*folder.owner()), known
+                return proctext.credentials(proctext.status(status), self._idmap), known
+        return _owned(*self._idmap.shown(*folder.owner())), known
 
     def _user(self, uid: int) -> str:
         """A name of the container's passwd, else the number. /pause has no passwd."""

@@ -7,9 +7,11 @@ Source: proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from podspace.lens import model, safetext
+from podspace.linux import idmap
 
 _PIDS = re.compile(rb"\nNSpid:\t([\d\t]+)\n")
 
@@ -48,12 +50,12 @@ def status(raw: bytes) -> dict[str, str]:
     return {key: value.strip() for key, _, value in pairs}
 
 
-def credentials(fields: dict[str, str]) -> model.Credentials:
-    """Of what ``status`` returned."""
+def credentials(fields: dict[str, str], ids: idmap.IdMap = idmap.HOST) -> model.Credentials:
+    """Of what ``status`` returned, whose ids are the host's; as ``ids`` call them."""
     return model.Credentials(
-        uids=_four(fields.get("Uid", "")),
-        gids=_four(fields.get("Gid", "")),
-        groups=_numbers(fields.get("Groups", "")),
+        uids=_four([ids.shown(uid, 0)[0] for uid in _numbers(fields.get("Uid", ""))]),
+        gids=_four([ids.shown(0, gid)[1] for gid in _numbers(fields.get("Gid", ""))]),
+        groups=tuple(ids.shown(0, gid)[1] for gid in _numbers(fields.get("Groups", ""))),
         effective=_mask(fields, "CapEff"),
         permitted=_mask(fields, "CapPrm"),
         inheritable=_mask(fields, "CapInh"),
@@ -91,8 +93,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split())
 
 
-def _four(text: str) -> tuple[int, int, int, int]:
-    first, second, third, fourth = (*_numbers(text), 0, 0, 0, 0)[:4]
+def _four(numbers: Sequence[int]) -> tuple[int, int, int, int]:
+    first, second, third, fourth = (*numbers, 0, 0, 0, 0)[:4]
     return first, second, third, fourth
 
 

@@ -28,7 +28,7 @@ from podspace.lens import (
     signals,
     why,
 )
-from podspace.linux import cgroups, procfs
+from podspace.linux import cgroups, idmap, procfs
 from podspace.oci import capabilities
 from podspace.runtime import ports
 from podspace.runtime.engine import Engine
@@ -83,7 +83,9 @@ class PodLens:
         handle, member = self._member(pod, container)
         image = self._images.find(self._engine.container(member.id).config.image)
         upper, layers = self._engine.upper(member.id), image.layers if image else ()
-        status = await _in_thread(lambda: changes.since_image(upper, layers, changes.mount_points(member.pid), path))
+        status = await _in_thread(
+            lambda: changes.since_image(upper, layers, changes.mount_points(member.pid), path, idmap.of_process(member.pid))
+        )
         return {**present.head("PodChanges", handle), "container": container, **status}
 
     async def audit(self, pod: JSON) -> JSON:

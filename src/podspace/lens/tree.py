@@ -15,17 +15,19 @@ from dataclasses import dataclass
 
 from podspace import errors
 from podspace.lens import model, procdir
-from podspace.linux import inroot
+from podspace.linux import idmap, inroot
 
 _RACES = 5  # openat2 gives EAGAIN while somebody renames above the path; a container can do that all day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A name in the tree. ``path`` has no final slash; ``target`` is a symlink's, as written."""
+    """A name in the tree. ``path`` has no final slash; ``target`` is a symlink's, as written. ``uid``, ``gid``: as the container has it."""
 
     path: bytes
     status: os.stat_result
+    uid: int
+    gid: int
     target: bytes = b""
 
     @property
@@ -46,6 +48,7 @@ class Root:
             with procdir.ProcDir(member.pid) as process:
                 if member.id and member.id.encode() not in process.read("cgroup"):
                     raise procdir.Gone(member.name)
+                self.ids = idmap.of_process(member.pid)
                 self.fd = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.fd)
         except (procdir.Gone, FileNotFoundError, ProcessLookupError) as error:
             raise errors.FailedPrecondition(f"container {member.name} has just ended") from error
@@ -64,7 +67,7 @@ class Root:
         """What ``path`` leads to."""
         fd = self.find(path)
         try:
-            return Entry(path=os.fsencode(path.rstrip("/") or "/"), status=os.fstat(fd))
+            return _entry(self.ids, os.fsencode(path.rstrip("/") or "/"), os.fstat(fd))
         finally:
             os.close(fd)
 
@@ -84,7 +87,7 @@ class Root:
     def walk(self, path: str, depth: int) -> Iterator[tuple[Entry, int]]:
         """What is below ``path`` down to ``depth`` levels, by name, as (entry, descriptor of its folder). Symlinks are not followed."""
         fd = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
-        yield from _walk(fd, os.fsencode(path.rstrip("/")), depth)
+        yield from _walk(self.ids, fd, os.fsencode(path.rstrip("/")), depth)
 
     def _open(self, path: str, flags: int) -> int:
         if "\0" in path:
@@ -104,12 +107,17 @@ class Root:
         return errors.FailedPrecondition(f"{path} in container {self.member.name}: {words}")
 
 
-def _walk(fd: int, path: bytes, depth: int) -> Iterator[tuple[Entry, int]]:
+def _entry(ids: idmap.IdMap, path: bytes, status: os.stat_result, target: bytes = b"") -> Entry:
+    uid, gid = ids.shown(status.st_uid, status.st_gid)
+    return Entry(path=path, status=status, uid=uid, gid=gid, target=target)
+
+
+def _walk(ids: idmap.IdMap, fd: int, path: bytes, depth: int) -> Iterator[tuple[Entry, int]]:
     """Takes the descriptor over. Folders are entered by descriptor and without following: a swap for a symlink leads nowhere."""
     try:
         for name in sorted(os.fsencode(name) for name in os.listdir(fd)):
             try:
-                found = Entry(path=path + b"/" + name, status=os.stat(name, dir_fd=fd, follow_symlinks=False), target=_target(name, fd))
+                found = _entry(ids, path + b"/" + name, os.stat(name, dir_fd=fd, follow_symlinks=False), _target(name, fd))
             except OSError:  # gone meanwhile, or a file system that fails
                 continue
             yield found, fd
@@ -118,7 +126,7 @@ def _walk(fd: int, path: bytes, depth: int) -> Iterator[tuple[Entry, int]]:
                     child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 except OSError:
                     continue
-                yield from _walk(child, path + b"/" + name, depth - 1)
+                yield from _walk(ids, child, path + b"/" + name, depth - 1)
     finally:
         os.close(fd)
 

@@ -41,6 +41,10 @@ class IdMap:
         """Whom the host calls what the namespace calls ``uid`` and ``gid``. Raises: LookupError when it has no such."""
         return _outside(self.uids, uid), _outside(self.gids, gid)
 
+    def shown(self, uid: int, gid: int) -> tuple[int, int]:
+        """What the namespace calls the host's ``uid`` and ``gid``; the kernel's 65534 for what it does not have."""
+        return _inside(self.uids, uid), _inside(self.gids, gid)
+
 
 def _outside(ranges: Sequence[Range], number: int) -> int:
     for entry in ranges:
@@ -49,12 +53,15 @@ def _outside(ranges: Sequence[Range], number: int) -> int:
     raise LookupError(number)
 
 
-def inside(ranges: Sequence[Range], number: int) -> int:
-    """What the namespace calls the host's ``number``: the kernel's 65534 if nothing."""
+def _inside(ranges: Sequence[Range], number: int) -> int:
     for entry in ranges:
         if entry.outside <= number < entry.outside + entry.length:
             return entry.inside + number - entry.outside
     return NOBODY
+
+
+_ALL = (Range(inside=0, outside=0, length=2**32 - 1),)
+HOST = IdMap(uids=_ALL, gids=_ALL)  # where no user namespace was made
 
 
 def parse(text: str) -> tuple[Range, ...]:
@@ -64,9 +71,12 @@ def parse(text: str) -> tuple[Range, ...]:
 
 
 def of_process(pid: int) -> IdMap:
-    """The mappings a process lives in. Raises: OSError when it is gone."""
+    """The mappings a process lives in; the host's when it is gone."""
     folder = Path(f"/proc/{pid}")
-    return IdMap(uids=parse((folder / "uid_map").read_text()), gids=parse((folder / "gid_map").read_text()))
+    try:
+        return IdMap(uids=parse((folder / "uid_map").read_text()), gids=parse((folder / "gid_map").read_text()))
+    except OSError:
+        return HOST
 
 
 @contextlib.contextmanager

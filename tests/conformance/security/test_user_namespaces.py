@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,3 +168,29 @@ def test_ids_beyond_the_namespace_and_file_systems_that_cannot_are_told(mapped: 
         mapped.wait_for(name, "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerError")
         assert words in pods.container_status(mapped, name)["state"]["waiting"]["message"]
     mapped.kubectl("delete", "pod/far", "pod/odd", "--force")
+
+
+def lens(server: Server, what: str, **parameters: str) -> dict[str, Any]:
+    query = "&".join(f"{key}={value}" for key, value in parameters.items())
+    found: dict[str, Any] = json.loads(
+        server.kubectl("get", "--raw", f"/apis/lens.podspace.io/v1/namespaces/default/pods/mapped/{what}?{query}")
+    )
+    return found
+
+
+def test_the_lens_tells_ids_as_the_pod_has_them(mapped: Server) -> None:
+    shown = lens(mapped, "processes")["processes"]
+    users = {(item["container"], item["uid"], item["user"]) for item in shown}
+    assert {("root", 0, "root"), ("user", 1000, "1000"), ("/pause", 0, "0")} <= users
+    mapped.exec("mapped", "root", "sh", "-c", "mkdir -p /etc/own && touch /etc/own/file && chown 33:33 /etc/own/file")
+    (entry,) = lens(mapped, "files", container="root", path="/etc/own")["entries"]
+    assert (entry["uid"], entry["gid"], entry["user"]) == (33, 33, "www-data")
+    changed = {(item["change"], item["path"]) for item in lens(mapped, "changes", container="root")["changes"]}
+    assert ("Added", "/etc/own/file") in changed
+    assert not {path for change, path in changed if change == "Changed" and path in ("/etc", "/", "/bin")}
+    rows = {(row["actor"], row["target"]): row for row in lens(mapped, "audit")["status"]["matrix"]}
+    assert {"root", "user"} <= {actor for actor, _ in rows}
+    for pair, row in rows.items():
+        assert row["tried"] == row["computed"], pair
+    assert rows["root", "user"]["computed"]["files"] is False, "root has no SYS_PTRACE"
+    assert rows["user", "root"]["computed"]["signal"] is False
