@@ -45,7 +45,7 @@ async def attach(call: Call) -> web.StreamResponse:
 
 
 async def port_forward(call: Call) -> web.StreamResponse:
-    """``pods/X/portforward``; the ports come with each stream.  Raises: BadRequest, NotFound."""
+    """``pods/X/portforward``; the ports come with each stream, or as ``ports=80``.  Raises: BadRequest, NotFound."""
     pod = call.existing()
     containers.require_scheduled(pod)
     _require_upgrade(call)
@@ -55,7 +55,7 @@ async def port_forward(call: Call) -> web.StreamResponse:
 
     metadata = pod["metadata"]
     return await upgrade.serve_port_forward(
-        call.http, connect=connect, pod=f"{metadata['name']}_{metadata['namespace']}", uid=metadata["uid"]
+        call.http, connect=connect, ports=call.query.all("ports"), pod=f"{metadata['name']}_{metadata['namespace']}", uid=metadata["uid"]
     )
 
 

@@ -107,7 +107,11 @@ class Streaming:
 
         async def serve(http: web.Request) -> web.StreamResponse:
             return await upgrade.serve_port_forward(
-                http, connect=connect, pod=f"{sandbox.config.name}_{sandbox.config.namespace}", uid=sandbox.config.uid
+                http,
+                connect=connect,
+                ports=[str(port) for port in request.port],
+                pod=f"{sandbox.config.name}_{sandbox.config.namespace}",
+                uid=sandbox.config.uid,
             )
 
         return pb.PortForwardResponse(url=self._ticket("portforward", serve))

@@ -58,7 +58,7 @@ class WebSocketPeer:
                 return
             if not self._take(data):
                 return
-            await self._wait_for_room()
+            await wait_for_room(self._socket, self._budget)
 
     def _take(self, data: bytes) -> bool:
         try:
@@ -73,13 +73,6 @@ class WebSocketPeer:
             self._stdin.end()
         return True
 
-    async def _wait_for_room(self) -> None:
-        while self._budget.full and not await self._budget.room(STALL_PONG_SECONDS):
-            # kubectl's pings wait behind stdin nobody reads, and it gives up after a minute: any pong satisfies it (RFC 6455, 5.5.3).
-            # It also makes a dead client show. What cannot be helped: a write of kubectl's that is stuck for a minute fails for good
-            # (client-go's writeDeadline), here as with a kubelet; over SPDY there is no such limit.
-            await self._socket.pong()
-
     async def conclude(self, status: dict[str, Any]) -> None:
         if message := remotecommand.encode_status(self._protocol, status):
             await self._send(Channel.ERROR, message)
@@ -88,6 +81,15 @@ class WebSocketPeer:
         listening.cancel()  # close() reads on by itself, to the client's answer
         await asyncio.wait([listening])
         await self._socket.close()
+
+
+async def wait_for_room(socket: web.WebSocketResponse, budget: Budget) -> None:
+    """Read on only when what came has found its reader."""
+    while budget.full and not await budget.room(STALL_PONG_SECONDS):
+        # kubectl's pings wait behind stdin nobody reads, and it gives up after a minute: any pong satisfies it (RFC 6455, 5.5.3).
+        # It also makes a dead client show. What cannot be helped: a write of kubectl's that is stuck for a minute fails for good
+        # (client-go's writeDeadline), here as with a kubelet; over SPDY there is no such limit.
+        await socket.pong()
 
 
 class _ResizeInbox(Inbox):

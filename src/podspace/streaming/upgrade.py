@@ -13,10 +13,13 @@ from aiohttp import hdrs, web
 
 from podspace import errors
 from podspace.streaming.command import Peer, Run, converse
-from podspace.streaming.forward import Connect, Forwarder
+from podspace.streaming.connection import Connect
+from podspace.streaming.forward import Forwarder
+from podspace.streaming.forward_channels import ChannelForwarder
 from podspace.streaming.link import StreamLink, WebSocketLink, take_over
 from podspace.streaming.peers import FAREWELL_SECONDS, SpdyPeer, WebSocketPeer
 from podspace.wire import portforward, remotecommand
+from podspace.wire.protocol import ProtocolError
 from podspace.wire.streams import Streams
 
 __all__ = ["Connect", "Run", "serve_port_forward", "serve_remote_command"]
@@ -79,8 +82,12 @@ def _refuse(reason: str) -> Run:
     return run
 
 
-async def serve_port_forward(request: web.Request, *, connect: Connect, pod: str = "", uid: str = "") -> web.StreamResponse:
+async def serve_port_forward(
+    request: web.Request, *, connect: Connect, ports: Sequence[str] = (), pod: str = "", uid: str = ""
+) -> web.StreamResponse:
     """Carry any number of TCP connections over this one; ``connect(port)`` is called for each, and its writer is always closed.
+
+    ``ports`` are those the request names, which only the clients of a plain WebSocket need to do.
 
     ``pod`` (a kubelet puts ``name_namespace``) and ``uid`` only appear in the message that a failed ``connect`` (PodspaceError,
     OSError) leaves on the error stream. Cancelled: all connections are closed.
@@ -93,17 +100,30 @@ async def serve_port_forward(request: web.Request, *, connect: Connect, pod: str
         return f"error forwarding port {port} to pod {pod}, uid {uid}: {reason}"
 
     if _asks_for_websocket(request):
-        served = (portforward.WEBSOCKET_PROTOCOL,)
-        if remotecommand.negotiate(_websocket_offers(request), served) is None:
+        served = (portforward.WEBSOCKET_PROTOCOL, *portforward.WEBSOCKET_CHANNEL_PROTOCOLS)
+        protocol = remotecommand.negotiate(_websocket_offers(request), served)
+        if protocol is None:
             return _no_websocket_protocol(request, served)
-        socket = await _open_websocket(request, portforward.WEBSOCKET_PROTOCOL)
-        await Forwarder(WebSocketLink(socket), connect, describe).run()
+        if protocol == portforward.WEBSOCKET_PROTOCOL:
+            socket = await _open_websocket(request, protocol)
+            await Forwarder(WebSocketLink(socket), connect, describe).run()
+            return socket
+        wanted = _ports(ports)
+        socket = await _open_websocket(request, protocol, autoping=False)
+        await ChannelForwarder(socket, wanted, connect, describe).run()
         return socket
     if remotecommand.negotiate(_spdy_offers(request), (portforward.SPDY_PROTOCOL,)) is None:
         return _no_spdy_protocol(request, (portforward.SPDY_PROTOCOL,))
     response, link = await _open_spdy(request, portforward.SPDY_PROTOCOL)
     await Forwarder(link, connect, describe).run()
     return response
+
+
+def _ports(texts: Sequence[str]) -> list[int]:
+    try:
+        return portforward.ports(texts)
+    except ProtocolError as error:
+        raise errors.BadRequest(str(error)) from error
 
 
 def _asks_for_websocket(request: web.Request) -> bool:
@@ -132,8 +152,10 @@ def _listed(request: web.Request, header: str) -> list[str]:
     return [name.strip() for line in request.headers.getall(header, []) for name in line.split(",") if name.strip()]
 
 
-async def _open_websocket(request: web.Request, protocol: str) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(protocols=[protocol], compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=FAREWELL_SECONDS)
+async def _open_websocket(request: web.Request, protocol: str, *, autoping: bool = True) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(
+        protocols=[protocol], compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=FAREWELL_SECONDS, autoping=autoping
+    )
     if not socket.can_prepare(request):
         raise errors.BadRequest("WebSocket handshake failed: Sec-WebSocket-Version must be 13 and Sec-WebSocket-Key 16 bytes in base64")
     await socket.prepare(request)

@@ -6,14 +6,17 @@ request id; kubectl opens them in that order, but nothing says so. It must not k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from podspace.wire import remotecommand
 from podspace.wire.protocol import ProtocolError
 
 SPDY_PROTOCOL = "portforward.k8s.io"
 WEBSOCKET_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
+WEBSOCKET_CHANNEL_PROTOCOLS = (remotecommand.V4, remotecommand.V4_BASE64, remotecommand.UNNAMED)
 MAX_UNPAIRED = 1024
+MAX_PORTS = 39  # in base64 a channel's number is one character of ASCII from "0" on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,23 @@ def parse(stream_id: int, headers: Mapping[str, str]) -> Half:
     if kind not in ("data", "error"):
         raise ProtocolError(f'invalid stream type "{kind}"')
     return Half(stream_id=stream_id, kind=kind, request_id=_request_id(stream_id, kind, headers), port=_port(headers.get("port", "")))
+
+
+def ports(texts: Sequence[str]) -> list[int]:
+    """The ports a request names, each text one or several with commas between.  Raises: ProtocolError, in the words a kubelet uses."""
+    if not texts:
+        raise ProtocolError('query parameter "ports" is required')
+    named = [part for text in texts for part in text.split(",")]
+    if not all(named):
+        raise ProtocolError('query parameter "ports" cannot be empty')
+    if len(named) > MAX_PORTS:
+        raise ProtocolError(f"{len(named)} ports are too many for one connection: {MAX_PORTS} are the most")
+    return [_port(part) for part in named]
+
+
+def greeting(port: int) -> bytes:
+    """What each of a port's two channels begins with."""
+    return port.to_bytes(2, "little")
 
 
 def _port(text: str) -> int:

@@ -64,10 +64,10 @@ def has_resize(protocol: str) -> bool:
     return protocol not in (V2, V1)
 
 
-def encode(protocol: str, channel: Channel, data: bytes | memoryview) -> bytes:
+def encode(protocol: str, channel: int, data: bytes | memoryview) -> bytes:
     """Return the WebSocket message; a text message if the protocol is a base64 one, else a binary message."""
     if is_base64(protocol):
-        return b"%d" % channel + base64.b64encode(data)
+        return bytes((ord("0") + channel,)) + base64.b64encode(data)
     return b"".join((bytes((channel,)), data))
 
 

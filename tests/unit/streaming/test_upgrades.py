@@ -284,7 +284,12 @@ UPGRADE_WEBSOCKET = {
         ),
         ("/forward", {**UPGRADE_SPDY, "X-Stream-Protocol-Version": "v4.channel.k8s.io"}, 403, "server accepts [portforward.k8s.io]"),
         ("/exec", {**UPGRADE_WEBSOCKET, "Sec-WebSocket-Protocol": "bogus.k8s.io"}, 403, "not supported: [bogus.k8s.io]; supports [v5"),
-        ("/forward", {**UPGRADE_WEBSOCKET, "Sec-WebSocket-Protocol": "v5.channel.k8s.io"}, 403, "supports [SPDY/3.1+portforward.k8s.io]"),
+        (
+            "/forward",
+            {**UPGRADE_WEBSOCKET, "Sec-WebSocket-Protocol": "v5.channel.k8s.io"},
+            403,
+            "supports [SPDY/3.1+portforward.k8s.io v4.channel.k8s.io ",
+        ),
         ("/exec", {**UPGRADE_WEBSOCKET, "Sec-WebSocket-Key": "short"}, 400, "WebSocket handshake failed"),
         ("/exec", {**UPGRADE_WEBSOCKET, "Sec-WebSocket-Version": "1"}, 400, "WebSocket handshake failed"),
     ],
