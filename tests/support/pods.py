@@ -62,3 +62,12 @@ def container_status(server: Server, name: str, container: str = "c") -> Manifes
 
 def node_name(server: Server) -> str:
     return server.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+
+
+def wait_told(server: Server, name: str, reason: str, *, seconds: float = 60) -> list[str]:
+    """The messages of a Pod's events with this reason, once there is one."""
+    deadline = time.monotonic() + seconds
+    while not (found := [message for why, message in told(server, name) if why == reason]):
+        assert time.monotonic() < deadline, f"no event {reason} of {name}: {told(server, name)}"
+        time.sleep(0.1)
+    return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from podspace import errors
-from podspace.kube import gojson, protobuf, resources, schema, strict
+from podspace.kube import gojson, protobuf, resources, schema, strict, validation_warnings
 from podspace.kube.json import JSON
 
 JSON_TYPE = "application/json"
@@ -71,7 +71,8 @@ def decode(
         raise errors.BadRequest(f"{prefix}strict decoding error: {', '.join(problems)}")
     obj = {"kind": wanted, "apiVersion": wanted_version}
     obj.update((name, value) for name, value in checked.obj.items() if name not in obj)
-    return Decoded(obj=obj, warnings=problems if field_validation in ("", "Warn") else [])
+    warnings = problems if field_validation in ("", "Warn") else []
+    return Decoded(obj=obj, warnings=[*warnings, *(validation_warnings.before_defaults(obj) if wanted == "Pod" else ())])
 
 
 def decode_options(body: bytes, content_type: str, kind: str) -> JSON:

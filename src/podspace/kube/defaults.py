@@ -38,6 +38,9 @@ def pod_spec(spec: JSON) -> None:
     for field in CONTAINER_LISTS:
         if present := spec.get(field):
             spec[field] = [_container(container) for container in present]
+    if not (spec.get("os") or {}).get("name"):
+        for container in all_containers(spec):
+            _drop_stop_signal(container)
     for container in all_containers(spec, ("initContainers", "containers")):
         _requests_from_limits(container["resources"])
         if spec.get("hostNetwork"):
@@ -93,11 +96,15 @@ def _container(container: JSON) -> JSON:
 
 
 def _lifecycle(container: JSON) -> None:
-    hooks: JSON = container["lifecycle"]
-    dropped = hooks.pop("stopSignal", None)  # behind a feature gate that is off in 1.36
-    for handler in hooks.values():
-        _http_get(handler)
-    if dropped and not hooks:
+    for name, handler in container["lifecycle"].items():
+        if name != "stopSignal":
+            _http_get(handler)
+
+
+def _drop_stop_signal(container: JSON) -> None:
+    """A stop signal needs ``spec.os.name`` (KEP-4960). Without one it is dropped with a warning, as by a 1.36 server with that gate off."""
+    hooks = container.get("lifecycle")
+    if hooks and hooks.pop("stopSignal", None) and not hooks:
         del container["lifecycle"]
 
 

@@ -12,6 +12,10 @@ from podspace.kube.validation_report import Report
 
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_NAMES = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG"
+_MORE_NAMES = "USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+_REAL_TIME = (*(f"SIGRTMIN+{n}" for n in range(1, 16)), *(f"SIGRTMAX-{n}" for n in range(1, 15)))
+STOP_SIGNALS = tuple(sorted((*(f"SIG{name}" for name in f"{_NAMES} {_MORE_NAMES}".split()), *_REAL_TIME)))  # KEP-4960, Linux
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
@@ -19,6 +23,8 @@ def lifecycle(report: Report, hooks: JSON, grace_seconds: int | None, field: str
     for name in ("postStart", "preStop"):
         if name in hooks:
             _handler(report, hooks[name], grace_seconds, f"{field}.{name}")
+    if "stopSignal" in hooks:
+        report.one_of(f"{field}.stopSignal", hooks["stopSignal"], STOP_SIGNALS)
 
 
 def probes(report: Report, container: JSON, grace_seconds: int | None, field: str) -> None:

@@ -28,6 +28,19 @@ def pod(obj: JSON) -> list[str]:
     return list(dict.fromkeys((*_apparmor(obj), *_name(obj), *_spec(obj), *_seccomp(obj))))
 
 
+def before_defaults(obj: JSON) -> list[str]:
+    """What of a Pod, as it was sent, does not outlive defaulting."""
+    spec: JSON = obj.get("spec") or {}
+    if (spec.get("os") or {}).get("name"):
+        return []
+    return [
+        f"spec.{field}[{index}].lifecycle.stopSignal: dropped, because it needs spec.os.name: linux"
+        for field in ("initContainers", "containers")
+        for index, container in enumerate(spec.get(field) or ())
+        if (container.get("lifecycle") or {}).get("stopSignal")
+    ]
+
+
 def _name(obj: JSON) -> Iterator[str]:
     name = (obj.get("metadata") or {}).get("name", "")
     problems = (*names.label(name[:63]), *(("must be no more than 63 characters",) if len(name) > 63 else ()))

@@ -12,6 +12,8 @@ from podspace.kube.json import JSON
 from podspace.node import decide
 from podspace.node.configs import IMAGE_NAME, IMAGE_REF
 from podspace.node.pod import Container, Role
+from podspace.node.probes import Health
+from podspace.runtime import spec_process
 from podspace.runtime.model import ContainerState, ContainerStatus
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 NANOS = 1_000_000_000
 ID_PREFIX = "podspace://"
+RESTARTING = "RestartingAllContainers"
+RESTARTED = "The container is removed because RestartAllContainers in place"
+KILLED_EXIT_CODE = 137
 
 
 def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
@@ -28,15 +33,16 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
     problem = facts.problems.get(container.name)
     state, last = _state(current, previous, None if _is_over(container, current) else problem, waiting, facts)
     running = "running" in state
+    health = facts.observed.health_of(container, current) if current is not None else Health(started=False, ready=False)
     status: JSON = {
         "name": container.name,
         "state": state,
         "lastState": last,
-        "ready": _ready(container, state),
+        "ready": _ready(container, state, health),
         "restartCount": _restart_count(current, previous),
         "image": container.image,
         "imageID": "",
-        "started": running,
+        "started": running and health.started,
     }
     shown = current or previous
     if shown is not None:
@@ -46,6 +52,8 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
             "imageID": known.get(IMAGE_REF, shown.config.image),
             "containerID": ID_PREFIX + shown.id,
         }
+        if shown.stop_signal:
+            status["stopSignal"] = spec_process.signal_name(shown.stop_signal)
         if shown.user is not None:
             groups = sorted({shown.user.gid, *shown.user.supplemental_groups})
             status["user"] = {"linux": {"uid": shown.user.uid, "gid": shown.user.gid, "supplementalGroups": groups}}
@@ -62,7 +70,7 @@ def _state(
     current: ContainerStatus | None, previous: ContainerStatus | None, problem: Problem | None, waiting: str, facts: Facts
 ) -> tuple[JSON, JSON]:
     before = terminated(previous, facts) if previous is not None else {}
-    if current is not None and current.state is ContainerState.RUNNING:
+    if current is not None and current.state is ContainerState.RUNNING and current.id not in facts.observed.starting:
         return {"running": {"startedAt": stamp(current.started_nanos)}}, before
     if problem is not None:
         text = {"reason": problem.reason, "message": problem.message}
@@ -70,6 +78,8 @@ def _state(
         return {"waiting": text}, terminated(current, facts) if exited and current is not None else before
     if current is not None and current.state is ContainerState.EXITED:
         return terminated(current, facts), before
+    if current is None and previous is not None and previous.id in facts.done_with:
+        return {"waiting": {"reason": RESTARTING, "message": RESTARTED}}, before
     return {"waiting": {"reason": waiting}}, before
 
 
@@ -83,6 +93,8 @@ def terminated(status: ContainerStatus, facts: Facts) -> JSON:
         "containerID": ID_PREFIX + status.id,
     }
     message = facts.messages.get(status.id) or status.message
+    if status.id in facts.done_with and status.exit_code == KILLED_EXIT_CODE:
+        entry["reason"], message = RESTARTING, RESTARTED
     return {"terminated": entry | ({"message": message} if message else {})}
 
 
@@ -90,10 +102,10 @@ def stamp(nanos: int) -> str:
     return times.rfc3339(nanos / NANOS)
 
 
-def _ready(container: Container, state: JSON) -> bool:
+def _ready(container: Container, state: JSON, health: Health) -> bool:
     if container.role is Role.INIT:
         return bool(state.get("terminated", {}).get("exitCode", 1) == 0)
-    return container.role is not Role.EPHEMERAL and "running" in state
+    return container.role is not Role.EPHEMERAL and "running" in state and health.ready
 
 
 def _restart_count(current: ContainerStatus | None, previous: ContainerStatus | None) -> int:

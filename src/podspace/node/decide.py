@@ -2,7 +2,8 @@
 
 The kubelet's ``computePodActions``, without its I/O. ``worker`` calls ``decide`` after every change and does what it says;
 every rule about order, restarts and the end of a Pod is here and is tested without a container.
-Source: kubelet pkg/kubelet/kuberuntime/kuberuntime_manager.go; KEP-753 (sidecars); KEP-277 (ephemeral containers).
+Source: kubelet pkg/kubelet/kuberuntime/kuberuntime_manager.go; KEP-753 (sidecars); KEP-277 (ephemeral containers); KEP-5307 and
+KEP-5532 (restart rules).
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
+from podspace.node import probes
 from podspace.node.pod import Container, Pod, RestartPolicy, Role
+from podspace.node.probes import Health
 from podspace.runtime.model import ContainerId, ContainerState, ContainerStatus, SandboxState, SandboxStatus
 
 NANOS = 1_000_000_000
@@ -24,10 +28,43 @@ class Observed:
     sandbox: SandboxStatus | None = None
     containers: Mapping[str, ContainerStatus] = field(default_factory=dict)
     replaced: frozenset[ContainerId] = frozenset()  # stopped because the spec wants another image: they start anew whatever the policy
+    health: Mapping[ContainerId, Health] = field(default_factory=dict)
+    starting: frozenset[ContainerId] = frozenset()  # running, and so is their postStart hook
 
     @property
     def ready(self) -> bool:
         return self.sandbox is not None and self.sandbox.state is SandboxState.READY
+
+    def health_of(self, container: Container, status: ContainerStatus) -> Health:
+        """What its probes have found. Nothing runs, nothing is healthy; a container is not up before its postStart hook is done."""
+        if status.state is not ContainerState.RUNNING or status.id in self.starting:
+            return Health(started=False, ready=False)
+        health = self.health.get(status.id) or probes.fresh(container.probes, None)
+        return health if health.started else dataclasses.replace(health, ready=False)
+
+
+class Why(Enum):
+    """Why one container of a Pod is stopped, as the second half of the sentence ``Container x ...``."""
+
+    CHANGED = "definition changed"
+    STARTUP = "failed startup probe"
+    LIVENESS = "failed liveness probe"
+    RESIZED = "resize requires restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """One container that is to stop while the Pod lives on. ``grace_seconds`` None = the Pod's."""
+
+    container: Container
+    why: Why
+    again: bool  # it will be started again
+    grace_seconds: int | None = None
+
+    @property
+    def words(self) -> str:
+        after = ", will be restarted" if self.again and self.why is not Why.RESIZED else ""
+        return f"Container {self.container.name} {self.why.value}{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +77,8 @@ class Plan:
 
     kill_sandbox: bool = False
     create_sandbox: bool = False
-    stop: tuple[Container, ...] = ()
+    stop: tuple[Stop, ...] = ()
+    restart_all: bool = False  # kill every container, then begin again with the first init container in the same sandbox
     start: tuple[Container, ...] = ()
     wake_at: float | None = None
     waiting: Mapping[str, float] = field(default_factory=dict)
@@ -54,19 +92,54 @@ def decide(pod: Pod, observed: Observed, *, now: float, due: Due) -> Plan:
     """Return what brings ``pod`` closer to its spec. ``due`` is the back-off: when a container that exited may start again."""
     if not observed.ready:
         return _without_sandbox(pod, observed)
+    if trigger := restart_trigger(pod, observed):
+        held = _hold_back([trigger], observed, now, due)
+        return Plan(restart_all=True) if held.start else held
     if is_finished(pod, observed):
         return Plan(finished=True, kill_sandbox=True)
     starts, initialized = _next_init(pod, observed)
     if initialized:
         starts += [c for c in pod.containers if wants_start(c, observed)]
     starts += [c for c in pod.ephemeral_containers if c.name not in observed.containers]
-    return dataclasses.replace(_hold_back(starts, observed, now, due), stop=_outdated(pod, observed))
+    plan = _hold_back(starts, observed, now, due)
+    return dataclasses.replace(plan, start=_in_turn(plan.start, observed), stop=_stops(pod, observed))
 
 
-def _outdated(pod: Pod, observed: Observed) -> tuple[Container, ...]:
-    """The containers that run an image the spec no longer names; nothing else of a running container can be changed."""
+def restart_trigger(pod: Pod, observed: Observed) -> Container | None:
+    """The container whose exit asks for a restart of all. Source: KEP-5532."""
+    for container in (*pod.init_containers, *pod.containers):
+        status = observed.containers.get(container.name)
+        if status is not None and status.state is ContainerState.EXITED:
+            rule = container.rule_for(status.exit_code)
+            if rule is not None and rule.everything:
+                return container
+    return None
+
+
+def _in_turn(starts: tuple[Container, ...], observed: Observed) -> tuple[Container, ...]:
+    """What may start now. Containers start in order: a postStart hook holds back what comes after its container until it is done."""
+    if any(status.id in observed.starting for status in observed.containers.values()):
+        return tuple(c for c in starts if c.role is Role.EPHEMERAL)
+    hooked = next((index for index, container in enumerate(starts) if container.post_start is not None), len(starts))
+    return tuple(c for index, c in enumerate(starts) if index <= hooked or c.role is Role.EPHEMERAL)
+
+
+def _stops(pod: Pod, observed: Observed) -> tuple[Stop, ...]:
+    """The running containers that are to be killed; they start again, if they do, once they have ended."""
     candidates = (*(c for c in pod.init_containers if c.role is Role.SIDECAR), *pod.containers)
-    return tuple(c for c in candidates if (status := observed.containers.get(c.name)) is not None and _is_outdated(c, status))
+    found = (_stop(c, status, observed) for c in candidates if (status := observed.containers.get(c.name)) is not None)
+    return tuple(stop for stop in found if stop is not None)
+
+
+def _stop(container: Container, status: ContainerStatus, observed: Observed) -> Stop | None:
+    if _is_outdated(container, status):
+        return Stop(container=container, why=Why.CHANGED, again=True)
+    failed = observed.health_of(container, status).failed
+    if failed is None:
+        return None
+    why = Why.STARTUP if failed is probes.Kind.STARTUP else Why.LIVENESS
+    again = container.restart_policy is not RestartPolicy.NEVER or bool(container.restart_rules)
+    return Stop(container=container, why=why, again=again, grace_seconds=container.probes[failed].grace_seconds)
 
 
 def _is_outdated(container: Container, status: ContainerStatus) -> bool:
@@ -107,14 +180,8 @@ def wants_start(container: Container, observed: Observed) -> bool:
 
 
 def restarts(container: Container, status: ContainerStatus) -> bool:
-    """Whether its restart policy brings an exited container back."""
-    match container.restart_policy:
-        case RestartPolicy.ALWAYS:
-            return True
-        case RestartPolicy.ON_FAILURE:
-            return status.exit_code != 0
-        case RestartPolicy.NEVER:
-            return False
+    """Whether an exited container is brought back."""
+    return container.restarts_after(status.exit_code)
 
 
 def is_finished(pod: Pod, observed: Observed) -> bool:
@@ -137,26 +204,32 @@ def _failed_for_good(container: Container, status: ContainerStatus) -> bool:
 
 
 def _next_init(pod: Pod, observed: Observed) -> tuple[list[Container], bool]:
-    """The init containers to start now, and whether the main ones may start. Sidecars that died come back at any time."""
+    """The init containers to start now, and whether the main ones may start.
+
+    A sidecar makes way for what comes after it once it is up (its hook and its startup probe done). Whatever has been passed is passed in
+    this sandbox: plain init containers are not run again, and sidecars that die come back without holding up anybody.
+    """
     starts: list[Container] = []
-    here = observed.sandbox.id if observed.sandbox is not None else ""
-    mains_ran = any((ran := observed.containers.get(c.name)) is not None and ran.sandbox_id == here for c in pod.containers)
-    for container in pod.init_containers:
+    for index, container in enumerate(pod.init_containers):
         status = observed.containers.get(container.name)
+        passed = _ran_here((*pod.init_containers[index + 1 :], *pod.containers), observed)
         if container.role is Role.SIDECAR:
             if wants_start(container, observed):
                 starts.append(container)
-            if not mains_ran and (status is None or not status.started_nanos):
+            if not passed and (status is None or not observed.health_of(container, status).started):
                 return starts, False
             continue
-        if mains_ran:
-            continue  # initialised once is initialised: plain init containers are not run again in this sandbox
-        if status is not None and status.state is ContainerState.EXITED and status.exit_code == 0:
+        if passed or (status is not None and status.state is ContainerState.EXITED and status.exit_code == 0):
             continue
         if wants_start(container, observed):
             starts.append(container)
         return starts, False
     return starts, True
+
+
+def _ran_here(containers: tuple[Container, ...], observed: Observed) -> bool:
+    here = observed.sandbox.id if observed.sandbox is not None else ""
+    return any((ran := observed.containers.get(c.name)) is not None and ran.sandbox_id == here for c in containers)
 
 
 def _hold_back(starts: list[Container], observed: Observed, now: float, due: Due) -> Plan:

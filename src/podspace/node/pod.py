@@ -7,12 +7,15 @@ What a Pod may hold beyond this is either kept by the API and meaningless to a n
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, NewType
 
 from podspace.kube import times
 from podspace.kube.json import JSON
+from podspace.node import handlers, probes
+from podspace.node.handlers import Handler
 
 PodUid = NewType("PodUid", str)
 
@@ -33,6 +36,18 @@ class RestartPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRule:
+    """What to do when a container exits with one of ``codes`` (or, ``negated``, with any other)."""
+
+    everything: bool  # RestartAllContainers, else the container alone
+    codes: frozenset[int]
+    negated: bool
+
+    def matches(self, exit_code: int) -> bool:
+        return (exit_code in self.codes) != self.negated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """One container of a Pod's spec. ``raw`` is its JSON, for the parts that are translated elsewhere (env, mounts, limits)."""
 
@@ -47,6 +62,10 @@ class Container:
     stdin_once: bool
     tty: bool
     restart_policy: RestartPolicy
+    restart_rules: tuple[RestartRule, ...]
+    probes: Mapping[probes.Kind, probes.Probe]
+    post_start: Handler | None
+    pre_stop: Handler | None
     target: str  # ephemeral containers: whose pidns to join
     termination_message_path: str
     termination_message_policy: str
@@ -57,6 +76,22 @@ class Container:
         """How events name the container: ``spec.containers{nginx}``."""
         field = "initContainers" if self.role is Role.SIDECAR else self.role.value
         return f"spec.{field}{{{self.name}}}"
+
+    def rule_for(self, exit_code: int) -> RestartRule | None:
+        """The first of its restart rules that fits."""
+        return next((rule for rule in self.restart_rules if rule.matches(exit_code)), None)
+
+    def restarts_after(self, exit_code: int) -> bool:
+        """Whether its restart rules, or else its restart policy, bring it back when it has exited."""
+        if self.rule_for(exit_code) is not None:
+            return True
+        match self.restart_policy:
+            case RestartPolicy.ALWAYS:
+                return True
+            case RestartPolicy.ON_FAILURE:
+                return exit_code != 0
+            case RestartPolicy.NEVER:
+                return False
 
     @property
     def security(self) -> JSON:
@@ -76,6 +111,7 @@ class Pod:
     ephemeral_containers: tuple[Container, ...]
     restart_policy: RestartPolicy
     grace_seconds: int  # spec.terminationGracePeriodSeconds
+    active_deadline_seconds: int | None
     delete_by: float | None  # Unix seconds at which a deletion's grace is over; None = not being deleted
     share_pid: bool
     host_pid: bool
@@ -107,6 +143,12 @@ class Pod:
     def security(self) -> JSON:
         return self.spec.get("securityContext") or {}
 
+    @property
+    def gates(self) -> list[JSON]:
+        """The conditions, set by others, that it waits for to be ready."""
+        wanted = {gate["conditionType"] for gate in self.spec.get("readinessGates") or ()}
+        return [c for c in (self.raw.get("status") or {}).get("conditions") or () if c["type"] in wanted] if wanted else []
+
     def with_raw(self, raw: JSON) -> Pod:
         """The same Pod over a newer object whose spec has not changed (its status has)."""
         return dataclasses.replace(self, raw=raw)
@@ -134,6 +176,7 @@ def parse(raw: JSON) -> Pod:
         ephemeral_containers=tuple(_container(item, Role.EPHEMERAL, RestartPolicy.NEVER) for item in spec.get("ephemeralContainers") or ()),
         restart_policy=policy,
         grace_seconds=30 if grace is None else int(grace),
+        active_deadline_seconds=spec.get("activeDeadlineSeconds"),
         delete_by=times.parse(deletion) if deletion else None,
         share_pid=bool(spec.get("shareProcessNamespace")),
         host_pid=bool(spec.get("hostPID")),
@@ -147,13 +190,14 @@ def parse(raw: JSON) -> Pod:
 def _init_container(item: JSON, pod_policy: RestartPolicy) -> Container:
     if item.get("restartPolicy") == "Always":
         return _container(item, Role.SIDECAR, RestartPolicy.ALWAYS)
-    # An init container that fails is retried unless the Pod says Never (KEP-753 keeps this for plain ones).
+    # An init container that fails is retried unless the Pod, or it itself, says Never (KEP-753 keeps this for plain ones).
     policy = RestartPolicy.NEVER if pod_policy is RestartPolicy.NEVER else RestartPolicy.ON_FAILURE
     return _container(item, Role.INIT, policy)
 
 
 def _container(item: JSON, role: Role, policy: RestartPolicy) -> Container:
     own: Any = item.get("restartPolicy")
+    hooks: JSON = item.get("lifecycle") or {}
     return Container(
         name=item["name"],
         role=role,
@@ -166,8 +210,21 @@ def _container(item: JSON, role: Role, policy: RestartPolicy) -> Container:
         stdin_once=bool(item.get("stdinOnce")),
         tty=bool(item.get("tty")),
         restart_policy=RestartPolicy(own) if own and role is not Role.EPHEMERAL else policy,
+        restart_rules=tuple(_restart_rule(rule) for rule in item.get("restartPolicyRules") or ()),
+        probes=probes.of(item),
+        post_start=handlers.parse(hooks["postStart"]) if hooks.get("postStart") else None,
+        pre_stop=handlers.parse(hooks["preStop"]) if hooks.get("preStop") else None,
         target=item.get("targetContainerName") or "",
         termination_message_path=item.get("terminationMessagePath") or "/dev/termination-log",
         termination_message_policy=item.get("terminationMessagePolicy") or "File",
         raw=item,
+    )
+
+
+def _restart_rule(rule: JSON) -> RestartRule:
+    codes = rule.get("exitCodes") or {}
+    return RestartRule(
+        everything=rule.get("action") == "RestartAllContainers",
+        codes=frozenset(codes.get("values") or ()),
+        negated=codes.get("operator") == "NotIn",
     )

@@ -6,17 +6,19 @@ waits, and which exits have been told.
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from podspace.aio.broadcast import Broadcast
 from podspace.node import configs, messages, remembered
 from podspace.node.backoff import MAX_SECONDS
 from podspace.node.context import NodeContext
 from podspace.node.decide import NANOS, Observed, restarts
 from podspace.node.pod import Container, Pod, PodUid
 from podspace.node.pod_tokens import PodTokens
+from podspace.node.probes import Health
 from podspace.node.resizing import Resize
 from podspace.node.status import Problem
 from podspace.node.volumes import Prepared
@@ -34,11 +36,17 @@ class PodState:
     messages: dict[str, str] = field(default_factory=dict)  # container id -> termination message
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # name -> when it last ended, by both clocks
     told: set[ContainerId] = field(default_factory=set)
-    deletion: asyncio.Event = field(default_factory=asyncio.Event)
+    deletion_seen: float | None = None  # when, by the monotonic clock
+    deletion: Broadcast = field(default_factory=Broadcast)  # it was asked for, or is wanted sooner
     volumes: Prepared = field(default_factory=Prepared)
     volumes_stale: bool = True  # what the volumes show may have changed
     tokens: PodTokens = field(default_factory=PodTokens)  # those in the volumes
-    replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, for another image or other resources
+    replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, to start anew
+    starting: set[ContainerId] = field(default_factory=set)  # their postStart hook runs
+    failure: Problem | None = None  # why the node puts an end to the Pod
+    done_with: set[ContainerId] = field(default_factory=set)  # instances that a restart of all containers has left behind
+    restarting: bool = False  # all containers are being killed, to begin again with the first
+    health: dict[ContainerId, Health] = field(default_factory=dict)  # of what has probes
     resize: Resize = field(default_factory=Resize)
 
     def due(self, context: NodeContext, container: Container, exited_at: float | None) -> float:
@@ -85,22 +93,43 @@ def sandboxes_of(engine: Engine, uid: PodUid) -> list[SandboxStatus]:
     return sorted(engine.sandboxes(owner="node", uid=uid), key=lambda s: s.config.attempt)
 
 
-def observe(engine: Engine, pod: Pod, replaced: Collection[ContainerId] = ()) -> Observed:
-    """The newest sandbox and the newest instance of each container in it.
+def observe(engine: Engine, pod: Pod, state: PodState | None = None) -> Observed:
+    """The newest sandbox and the newest instance of each container in it, with what ``state`` remembers of them.
 
     A main container that ended in an earlier sandbox and is not restarted counts as done in the newer one too.
     """
+    if state is None:
+        return _instances_that_count(engine, pod, ())
+    seen = _instances_that_count(engine, pod, state.done_with)
+    health, replaced, starting = dict(state.health), frozenset(state.replaced), frozenset(state.starting)
+    return dataclasses.replace(seen, replaced=replaced, starting=starting, health=health)
+
+
+def _instances_that_count(engine: Engine, pod: Pod, done_with: Collection[ContainerId]) -> Observed:
     sandboxes = sandboxes_of(engine, pod.uid)
+    known = [status for status in known_instances(engine, pod) if status.id not in done_with]
     if not sandboxes:
-        return Observed(containers={status.config.name: status for status in known_instances(engine, pod)}, replaced=frozenset(replaced))
+        return Observed(containers={status.config.name: status for status in known})
     newest = sandboxes[-1]
-    containers = {status.config.name: status for status in _by_age(engine.containers(newest.id))}
-    for status in reversed(known_instances(engine, pod)):
+    containers = {status.config.name: status for status in _by_age(engine.containers(newest.id)) if status.id not in done_with}
+    for status in reversed(known):
         container = pod.find(status.config.name)
         done = status.state is ContainerState.EXITED and status.sandbox_id != newest.id
         if container in pod.containers and done and not restarts(container, status):
             containers.setdefault(container.name, status)
-    return Observed(sandbox=newest, containers=containers, replaced=frozenset(replaced))
+    return Observed(sandbox=newest, containers=containers)
+
+
+def address(context: NodeContext, pod: Pod, observed: Observed) -> str:
+    """Where the Pod's probes and hooks go unless they say otherwise; "" while it has no address."""
+    return next(iter(addresses(context, pod, observed)), "")
+
+
+def addresses(context: NodeContext, pod: Pod, observed: Observed) -> tuple[str, ...]:
+    """The Pod's addresses, those of the host for a Pod in its network."""
+    if pod.host_network:
+        return context.facts.ips
+    return observed.sandbox.ips if observed.sandbox is not None else ()
 
 
 def previous_instances(engine: Engine, pod: Pod, observed: Observed) -> dict[str, ContainerStatus]:

@@ -25,7 +25,7 @@ async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool 
 
     ended: nothing of a deleted Pod runs any more, so its phase is final.
     """
-    observed = pod_state.observe(context.engine, pod)
+    observed = pod_state.observe(context.engine, pod, state)
     facts = status.Facts(
         observed=observed,
         previous=pod_state.previous_instances(context.engine, pod, observed),
@@ -35,6 +35,9 @@ async def write(context: NodeContext, pod: Pod, state: PodState, *, ended: bool 
         host_ips=context.facts.ips,
         now=time.time(),
         ended=ended,
+        failure=state.failure,
+        done_with=state.done_with,
+        restarting=state.restarting,
     )
 
     def put(raw: JSON) -> JSON | None:

@@ -54,7 +54,8 @@ class NodeAgent:
     async def _stop_pod(self, worker: PodWorker) -> None:
         engine, pod = self._context.engine, worker.pod
         await worker.hold()
-        await together.every(engine.stop_container(status.id, pod.grace_seconds) for status in pod_state.instances(engine, pod.uid))
+        stop_by = time.time() + pod.grace_seconds
+        await termination.stop_containers(self._context, lambda: pod, worker.state, gone=lambda: worker.gone, stop_by=stop_by)
         for sandbox in pod_state.sandboxes_of(engine, pod.uid):
             await engine.stop_sandbox(sandbox.id)
             await engine.remove_sandbox(sandbox.id)

@@ -37,6 +37,7 @@ from podspace.node import (
 from podspace.node.context import NodeContext
 from podspace.node.decide import NANOS, Observed, Plan
 from podspace.node.environment import ConfigError
+from podspace.node.hooks import PostStarts
 from podspace.node.pod import Container, Pod, Role
 from podspace.node.pod_state import PodState, crash_key
 from podspace.node.pulls import Puller
@@ -78,14 +79,14 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
     return True
 
 
-async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller) -> float | None:
+async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller, hooks: PostStarts) -> float | None:
     """Start what the plan names; return when to look again, None if only an event can change anything."""
     _note_back_offs(context, pod, state, plan)
     if state.tokens.is_due(time.monotonic()):
         state.volumes_stale = True
     if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes.folders:
         return time.monotonic() + CONFIG_RETRY_SECONDS
-    results = await together.every(_start(context, pod, state, container, puller) for container in plan.start)
+    results = await together.every(_start(context, pod, state, container, puller, hooks) for container in plan.start)
     soonest = time.monotonic() + CONFIG_RETRY_SECONDS  # it may just have failed
     renew_at = None if state.tokens.due is None else max(state.tokens.due, soonest)
     return min((at for at in (*results, plan.wake_at, renew_at) if at is not None), default=None)
@@ -96,7 +97,7 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     state.volumes_stale = False
     if not pod.spec.get("volumes"):
         return True
-    ips = _ips(context, pod, pod_state.observe(context.engine, pod))
+    ips = pod_state.addresses(context, pod, pod_state.observe(context.engine, pod))
     wanted = volume_files.VolumeContext(
         pods=context.settings.paths.pods, lookup=context.lookup, node=context.facts, pod_ips=ips, token=state.tokens.text
     )
@@ -110,18 +111,12 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     return True
 
 
-def _ips(context: NodeContext, pod: Pod, observed: Observed) -> tuple[str, ...]:
-    if pod.host_network:
-        return context.facts.ips
-    return observed.sandbox.ips if observed.sandbox is not None else ()
-
-
 def _note_back_offs(context: NodeContext, pod: Pod, state: PodState, plan: Plan) -> None:
     """Tell of the containers whose crash back-off has just begun."""
     for name in plan.waiting:
         container = pod.find(name)
         current = state.problems.get(name)
-        if container is None or (current is not None and current.reason != "RunContainerError"):
+        if container is None or (current is not None and current.reason not in ("RunContainerError", "PostStartHookError")):
             continue
         exited_at = state.ended_at(name, pod_state.last_exit(context.engine, pod, name))
         delay = context.crashes.delay_seconds(crash_key(pod.uid, container), exited_at)
@@ -138,7 +133,7 @@ def _go_duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-async def _start(context: NodeContext, pod: Pod, state: PodState, container: Container, puller: Puller) -> float | None:
+async def _start(context: NodeContext, pod: Pod, state: PodState, container: Container, puller: Puller, hooks: PostStarts) -> float | None:
     """Bring up one container; return when to try again if it did not come up (None: when its pull ends, or never)."""
     in_volumes = image_volumes.used_by(pod, container)
     verdict = puller.check_all(pod, (container, *in_volumes), credentials.of(pod, context.lookup))
@@ -147,7 +142,7 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
         return _waits(state, container, verdict.problem, verdict.retry_at)
     image, *mounted = verdict.images
     images = {volume.volume: found for volume, found in zip(in_volumes, mounted, strict=True)}
-    observed = pod_state.observe(context.engine, pod)
+    observed = pod_state.observe(context.engine, pod, state)
     if observed.sandbox is None:
         return time.monotonic()
     before = pod_state.newest_instance(context.engine, pod, container.name)
@@ -169,6 +164,7 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
     state.retry_at.pop(container.name, None)
     await podstatus_writer.collect_garbage(context, pod, container.name)
     context.recorder.normal(pod.raw, "Started", "Container started", field_path=container.field_path)
+    hooks.begin(pod, container, created, pod_state.address(context, pod, observed))
     return time.monotonic() if container.role is Role.SIDECAR else None  # it makes way for what comes next by running, not by ending
 
 
@@ -210,7 +206,7 @@ async def _configure(
     images: Mapping[str, Image],
 ) -> ContainerConfig:
     """Write the few files a container needs, and return its config."""
-    ips = _ips(context, pod, observed)
+    ips = pod_state.addresses(context, pod, observed)
     paths = context.settings.paths
     attempt = before.config.attempt + 1 if before is not None else podstatus_writer.known_restarts(pod, container.name)
     identity.check_non_root(pod, container, image.config.user)

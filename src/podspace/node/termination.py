@@ -1,7 +1,8 @@
 """The end of a Pod: ask its containers to stop, wait as long as its grace allows, then leave nothing behind.
 
-Main and ephemeral containers stop together, sidecars after them in reverse order (KEP-753). The grace may be shortened while we
-wait (a second ``kubectl delete --now``). Called by the Pod's worker; safe to call again after a failure or a restart.
+Main and ephemeral containers stop together, sidecars after them in reverse order (KEP-753); every preStop hook begins at once, as a
+kubelet has it. The grace may be shortened while we wait (a second ``kubectl delete --now``). Called by the Pod's worker; safe to call
+again after a failure or a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from podspace import errors
 from podspace.aio import together
 from podspace.kube.json import JSON
-from podspace.node import configs, neighbours, pod_state, podstatus_writer, volumes
+from podspace.node import attempts, configs, ending, neighbours, pod_state, podstatus_writer, volumes
 from podspace.node.context import NodeContext
 from podspace.node.decide import Observed
 from podspace.node.pod import Pod, PodUid, Role
@@ -29,10 +30,9 @@ async def release(
     """A Pod that has run its course keeps its dead containers and logs; its sidecars stop, its sandbox and volumes go."""
     if observed.sandbox is not None and observed.sandbox.state is SandboxState.READY:
         stop_by = time.time() + current().grace_seconds
-        for wave in _waves(context, current()):
-            await _stop_wave(context, current, state, wave, gone, stop_by)
+        await stop_containers(context, current, state, gone=gone, stop_by=stop_by)
         await context.engine.stop_sandbox(observed.sandbox.id)
-    elif observed.sandbox is not None and _waves(context, current()):  # /pause died, and some of its containers have not
+    elif observed.sandbox is not None and _alive(context, current().uid):  # /pause died, and some of its containers have not
         await context.engine.stop_sandbox(observed.sandbox.id)
     await asyncio.to_thread(volumes.tear_down, context.settings.paths.pods, current().uid)
 
@@ -43,11 +43,53 @@ async def terminate(context: NodeContext, current: Callable[[], Pod], state: Pod
     ``current`` gives the newest view of the Pod (its deadline may move); ``gone`` whether the object is gone already.
     """
     pod = current()
-    for wave in _waves(context, pod):
-        await _stop_wave(context, current, state, wave, gone, time.time())
+    await stop_containers(context, current, state, gone=gone, stop_by=time.time())
     await podstatus_writer.write(context, current(), state, ended=True)
     await remove(context, pod)
     await _let_go(context, pod)
+
+
+async def stop_containers(
+    context: NodeContext, current: Callable[[], Pod], state: PodState, *, gone: Callable[[], bool], stop_by: float
+) -> None:
+    """Stop all that runs, each in its turn; ``stop_by`` (Unix seconds) counts as long as the Pod is not deleted."""
+    pod = current()
+    alive = _alive(context, pod.uid)
+    observed = pod_state.observe(context.engine, pod)
+    deadline = ending.Deadline(lambda: _remaining(current(), gone(), stop_by, state.deletion_seen), state.deletion, given_up=gone)
+    for status in alive:
+        container = pod.find(status.config.name)
+        path = container.field_path if container else ""
+        context.recorder.normal(pod.raw, "Killing", f"Stopping container {status.config.name}", field_path=path)
+    await together.every(_stop(context, pod, observed, status, _before(pod, status, alive), deadline) for status in alive)
+
+
+async def _stop(
+    context: NodeContext, pod: Pod, observed: Observed, status: ContainerStatus, before: list[ContainerStatus], deadline: ending.Deadline
+) -> None:
+    container = pod.find(status.config.name)
+
+    async def turn() -> None:
+        await together.every(context.engine.wait_container(other.id) for other in before)
+
+    address = pod_state.address(context, pod, observed)
+    ports = container.raw if container is not None else {}
+    target = attempts.Target(engine=context.engine, container=status.id, address=address, ports=ports)
+    await ending.end_container(context, pod, container, target, deadline, turn=turn if before else None)
+
+
+def _alive(context: NodeContext, uid: PodUid) -> list[ContainerStatus]:
+    return [s for s in pod_state.instances(context.engine, uid) if s.state is not ContainerState.EXITED]
+
+
+def _before(pod: Pod, status: ContainerStatus, alive: list[ContainerStatus]) -> list[ContainerStatus]:
+    """What ends before a container does: a sidecar outlives everything that started after it."""
+    names = [c.name for c in pod.init_containers]
+    container = pod.find(status.config.name)
+    if container is None or container.role is not Role.SIDECAR:
+        return []
+    earlier = set(names[: names.index(container.name) + 1])
+    return [other for other in alive if other.config.name not in earlier]
 
 
 async def remove(context: NodeContext, pod: Pod) -> None:
@@ -76,44 +118,16 @@ def _remove_logs(context: NodeContext, pod: Pod) -> None:
     shutil.rmtree(configs.log_directory(pod, context.settings.paths.log), ignore_errors=True)
 
 
-def _waves(context: NodeContext, pod: Pod) -> list[list[ContainerStatus]]:
-    """What stops together, in order."""
-    alive = [s for s in pod_state.instances(context.engine, pod.uid) if s.state is not ContainerState.EXITED]
-    sidecars = [c.name for c in pod.init_containers if c.role is Role.SIDECAR]
-    first = [s for s in alive if s.config.name not in sidecars]
-    later = [[s for s in alive if s.config.name == name] for name in reversed(sidecars)]
-    return [wave for wave in (first, *later) if wave]
-
-
-async def _stop_wave(
-    context: NodeContext, current: Callable[[], Pod], state: PodState, wave: list[ContainerStatus], gone: Callable[[], bool], stop_by: float
-) -> None:
-    """Stop what belongs together; ``stop_by`` counts as long as the Pod is not deleted."""
-    pod = current()
-    for status in wave:
-        container = pod.find(status.config.name)
-        path = container.field_path if container else ""
-        context.recorder.normal(pod.raw, "Killing", f"Stopping container {status.config.name}", field_path=path)
-    while True:
-        state.deletion.clear()
-        if await together.first(_stop_together(context, wave, _remaining(current(), gone(), stop_by)), _set(state.deletion)) == 0:
-            return
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-async def _stop_together(context: NodeContext, wave: list[ContainerStatus], grace_seconds: float) -> None:
-    await together.every(context.engine.stop_container(status.id, grace_seconds) for status in wave)
-
-
-def _remaining(pod: Pod, gone: bool, stop_by: float) -> float:
+def _remaining(pod: Pod, gone: bool, stop_by: float, seen: float | None) -> float:
+    """Seconds of grace. ``seen``: when the deletion was, by the monotonic clock; the object's time is whole seconds, of a clock that may
+    have been put back, and serves a server that came later."""
     if gone:
         return 0.0
-    grace = pod.raw["metadata"].get("deletionGracePeriodSeconds", pod.grace_seconds)
+    grace = float(pod.raw["metadata"].get("deletionGracePeriodSeconds", pod.grace_seconds))
+    if pod.delete_by is not None and seen is not None:
+        return max(0.0, grace - (time.monotonic() - seen))
     left = (stop_by if pod.delete_by is None else pod.delete_by) - time.time()
-    return min(max(0.0, left), float(max(grace, pod.grace_seconds)))  # the machine's clock may have been put back
+    return min(max(0.0, left), max(grace, float(pod.grace_seconds)))
 
 
 async def _let_go(context: NodeContext, pod: Pod) -> None:

@@ -14,12 +14,29 @@ import time
 from collections.abc import Callable, Iterable
 
 from podspace import errors
+from podspace.aio import together
 from podspace.kube.json import JSON
-from podspace.node import admission, decide, neighbours, pod_state, podstatus_writer, resizer, resizing, starting, support, termination
+from podspace.node import (
+    active_deadline,
+    admission,
+    decide,
+    neighbours,
+    pod_state,
+    podstatus_writer,
+    resizer,
+    resizing,
+    restart_all,
+    starting,
+    support,
+    termination,
+)
 from podspace.node.context import NodeContext
+from podspace.node.decide import Observed, Stop, Why
+from podspace.node.hooks import PostStarts
 from podspace.node.pod import Pod, PodUid, parse
+from podspace.node.prober import Prober
 from podspace.node.pulls import Puller
-from podspace.node.replacing import Replacer
+from podspace.node.stopper import Stopper
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 10.0
@@ -39,17 +56,22 @@ class PodWorker:
         self._context = context
         self._removed = removed
         self._wakeup = asyncio.Event()
+        self.state.done_with = restart_all.done_with(context.settings.paths.pods, self.pod.uid)
 
     def changed(self, raw: JSON) -> None:
         """Take the newest object. Our own status writes come back this way too and do not wake us."""
         before, seen = self.pod, self._raw
         self._raw = raw
         self.pod = parse(self.state.resize.view(raw))
+        if before.gates != self.pod.gates:
+            self._wakeup.set()
         if _wakes(seen, raw):
             self.state.volumes_stale = True
             self._forget_old_images(before)
             if self.pod.delete_by is not None:
-                self.state.deletion.set()
+                if before.delete_by is None:
+                    self.state.deletion_seen = time.monotonic()
+                self.state.deletion.tell()
             self._wakeup.set()
 
     def _forget_old_images(self, before: Pod) -> None:
@@ -63,7 +85,7 @@ class PodWorker:
     def vanished(self) -> None:
         """The object is gone from the store (deleted with grace 0): everything of it goes at once."""
         self.gone = True
-        self.state.deletion.set()
+        self.state.deletion.tell()
         self._wakeup.set()
 
     async def hold(self) -> None:
@@ -89,28 +111,34 @@ class PodWorker:
 
     async def run(self) -> None:
         """Return when nothing of the Pod is left. Whatever goes wrong is this Pod's trouble alone: logged, and tried again later."""
-        while not self._ending():
-            try:
-                await self._live()
-            except Exception:
-                log.exception("pod %s: a bug in podspace; trying again in %.0f s", self.pod.full_name, RETRY_SECONDS)
-                await self._sleep(time.monotonic() + RETRY_SECONDS)
-        await self._end()
+        async with asyncio.TaskGroup() as tasks:
+            self._prober = Prober(self._context, self.state, tasks, wake=self.wake)
+            while not self._ending():
+                try:
+                    await self._live()
+                except Exception:
+                    log.exception("pod %s: a bug in podspace; trying again in %.0f s", self.pod.full_name, RETRY_SECONDS)
+                    await self._sleep(time.monotonic() + RETRY_SECONDS)
+            self._prober.ending()
+            self._wakeup.set()
+            await together.first(self._end(), self._keep_status())
+            self._prober.cancel()
         self.ended.set()
         self._removed(self.pod.uid)
 
     async def _live(self) -> None:
-        """Round after round until the Pod is to go. Owns the Pod's image pulls."""
+        """Round after round until the Pod is to go. Owns the Pod's image pulls, and what else is under way beside the rounds."""
         async with asyncio.TaskGroup() as tasks:
             puller = Puller(
                 images=self._context.images, recorder=self._context.recorder, backoff=self._context.pulls, tasks=tasks, wake=self.wake
             )
-            replacer = Replacer(self._context, self.state, tasks, wake=self.wake)
+            stopper = Stopper(self._context, self.state, tasks, wake=self.wake)
+            hooks = PostStarts(self._context, self.state, tasks, wake=self.wake)
             while not self._ending():
-                wake_at = await self._guarded(puller, replacer)
+                wake_at = await self._guarded(puller, stopper, hooks)
                 await self._sleep(wake_at)
-            puller.cancel()
-            replacer.cancel()
+            for helper in (puller, stopper, hooks):
+                helper.cancel()
 
     def _ending(self) -> bool:
         return self.gone or self.pod.delete_by is not None
@@ -123,27 +151,29 @@ class PodWorker:
             pass
         self._wakeup.clear()
 
-    async def _guarded(self, puller: Puller, replacer: Replacer) -> float | None:
+    async def _guarded(self, puller: Puller, stopper: Stopper, hooks: PostStarts) -> float | None:
         """One round; what the engine or the store refuses is told and tried again."""
         try:
             async with self._busy:
-                return None if self._held else await self._round(puller, replacer)
+                return None if self._held else await self._round(puller, stopper, hooks)
         except (errors.PodspaceError, OSError) as error:
             log.warning("pod %s: %s", self.pod.full_name, error)
             self._context.recorder.warning(self.pod.raw, "FailedSync", f"error determining status: {error}")
         return time.monotonic() + RETRY_SECONDS
 
-    async def _round(self, puller: Puller, replacer: Replacer) -> float | None:
+    async def _round(self, puller: Puller, stopper: Stopper, hooks: PostStarts) -> float | None:
         if resizer.reconsider(self._context, self._raw, self.state.resize):
             self.pod = parse(self._raw)
-        observed = pod_state.observe(self._context.engine, self.pod, self.state.replaced)
+        observed = self._observe()
         self.state.note_exits(self._context, self.pod, observed)
         if observed.sandbox is None and not await self._admit():
             return None
+        if self._overdue() or self.state.failure is not None:
+            await self._release(observed)
+            return None
         plan = decide.decide(self.pod, observed, now=time.monotonic(), due=lambda c, at: self.state.due(self._context, c, at))
         if plan.finished or self.pod.phase in ("Succeeded", "Failed"):
-            await termination.release(self._context, lambda: self.pod, self.state, observed, gone=lambda: self.gone)
-            await self._write()
+            await self._release(observed)
             return None
         if plan.kill_sandbox or plan.create_sandbox:
             if not await starting.renew_sandbox(self._context, self.pod, self.state, observed):
@@ -151,18 +181,60 @@ class PodWorker:
                 return time.monotonic() + RETRY_SECONDS
             self._wakeup.set()  # decide again with the new sandbox
             return None
-        replacer.stop(self.pod, plan.stop, observed)
-        wake_at = await starting.start_all(self._context, self.pod, self.state, plan, puller)
-        if self.state.resize.unsettled and not await self._settle(replacer):
+        if plan.restart_all:
+            await self._restart_all(observed)
+            return time.monotonic()
+        stopper.stop(self.pod, plan.stop, observed)
+        wake_at = await starting.start_all(self._context, self.pod, self.state, plan, puller, hooks)
+        if self.state.resize.unsettled and not await self._settle(stopper):
             wake_at = min(time.monotonic() + RETRY_SECONDS, wake_at or math.inf)
         await self._write()
-        return wake_at
+        return self._at_latest(wake_at)
 
-    async def _settle(self, replacer: Replacer) -> bool:
+    def _overdue(self) -> bool:
+        """Whether the Pod has just used up its time; told once."""
+        left = active_deadline.seconds_left(self.pod, time.time())
+        if left is None or left > 0 or self.state.failure is not None or self.pod.phase in ("Succeeded", "Failed"):
+            return False
+        self.state.failure = active_deadline.EXCEEDED
+        self._context.recorder.normal(self.pod.raw, self.state.failure.reason, self.state.failure.message)
+        return True
+
+    def _at_latest(self, wake_at: float | None) -> float | None:
+        """When to look again: as planned, or sooner if the Pod's time is up before that."""
+        left = active_deadline.seconds_left(self.pod, time.time())
+        return wake_at if left is None else min(time.monotonic() + left, math.inf if wake_at is None else wake_at)
+
+    async def _restart_all(self, observed: Observed) -> None:
+        self.state.restarting = True
+        try:
+            await self._write()
+            await restart_all.kill_all(self._context, self.pod, self.state, observed)
+        finally:
+            self.state.restarting = False
+        await self._write()
+
+    def _observe(self) -> Observed:
+        return pod_state.observe(self._context.engine, self.pod, self.state)
+
+    async def _release(self, observed: Observed) -> None:
+        """Leave a Pod that is over with its dead containers; what is still to stop may take its grace, so tell first how it stands."""
+        await self._write()
+        await termination.release(self._context, lambda: self.pod, self.state, observed, gone=lambda: self.gone)
+        await self._write()
+
+    async def _keep_status(self) -> None:
+        """While the Pod ends: its containers end one by one, and those with a readiness probe may become unready before that."""
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            await self._write()
+
+    async def _settle(self, stopper: Stopper) -> bool:
         """Give running containers the resources they are to have now. False: it is to be tried again."""
-        observed = pod_state.observe(self._context.engine, self.pod, self.state.replaced)
+        observed = self._observe()
         restart = await resizer.settle(self._context, self.pod, self.state.resize, observed)
-        replacer.stop(self.pod, restart, observed, why="resize requires restart")
+        stopper.stop(self.pod, (Stop(container=c, why=Why.RESIZED, again=True) for c in restart), observed)
         return not self.state.resize.error
 
     @property
@@ -188,6 +260,7 @@ class PodWorker:
         return None if node is None else admission.no_room(self.pod.raw, others, node)
 
     async def _write(self) -> None:
+        self._prober.follow(self.pod, self._observe())
         await podstatus_writer.write(self._context, self.pod, self.state)
 
     async def _end(self) -> None:
@@ -201,7 +274,7 @@ class PodWorker:
                 log.exception("pod %s: a bug in podspace; stopping it again in %.0f s", self.pod.full_name, RETRY_SECONDS)
             else:
                 return
-            await self._sleep(time.monotonic() + RETRY_SECONDS)
+            await together.first(self.state.deletion.wait(), asyncio.sleep(RETRY_SECONDS))
 
 
 def _wakes(before: JSON, after: JSON) -> bool:

@@ -12,6 +12,8 @@ from podspace import errors
 from podspace.runtime import container_exec, model, records, world
 from podspace.wire import streams
 
+LIMIT_BYTES = 16 << 20
+
 
 class Capture:
     """``Streams`` that keeps what a process prints, up to a limit, and gives it no input."""
@@ -42,7 +44,7 @@ class Capture:
 
 
 async def run(
-    here: world.World, container: records.Container, argv: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 16 << 20
+    here: world.World, container: records.Container, argv: Sequence[str], *, timeout_seconds: float, limit_bytes: int = LIMIT_BYTES
 ) -> model.ExecResult:
     """Run to the end and return what was printed (each stream cut at ``limit_bytes``). ``timeout_seconds`` 0 = none.
 

@@ -200,9 +200,12 @@ class Engine:
         """See ``container_exec.run``."""
         return await container_exec.run(self._here, self._here.container(identifier), argv, client)
 
-    async def exec_sync(self, identifier: str, argv: Sequence[str], timeout_seconds: float = 0) -> model.ExecResult:
+    async def exec_sync(
+        self, identifier: str, argv: Sequence[str], timeout_seconds: float = 0, *, limit_bytes: int = container_exec_sync.LIMIT_BYTES
+    ) -> model.ExecResult:
         """See ``container_exec_sync.run``."""
-        return await container_exec_sync.run(self._here, self._here.container(identifier), argv, timeout_seconds=timeout_seconds)
+        container = self._here.container(identifier)
+        return await container_exec_sync.run(self._here, container, argv, timeout_seconds=timeout_seconds, limit_bytes=limit_bytes)
 
     async def attach(self, identifier: str, client: streams.Streams) -> None:
         """See ``container_attach.attach``."""

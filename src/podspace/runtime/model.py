@@ -228,6 +228,7 @@ class ContainerStatus:
     cgroup: str
     rootfs: Path
     user: ResolvedUser | None
+    stop_signal: int = 0  # the container's or its image's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

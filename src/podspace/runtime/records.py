@@ -202,4 +202,5 @@ class Container:
             cgroup=self.intent.cgroup,
             rootfs=self.rootfs,
             user=facts.user,
+            stop_signal=facts.stop_signal,
         )

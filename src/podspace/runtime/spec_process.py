@@ -14,7 +14,7 @@ from podspace import errors
 from podspace.oci import capabilities, defaults, users
 from podspace.runtime import machine, model, ports
 
-_SIGNAL = re.compile(r"(?P<number>[0-9]{1,3})|(?:SIG)?(?P<name>[A-Z][A-Z0-9]*)(?:\+(?P<offset>[0-9]{1,2}))?")
+_SIGNAL = re.compile(r"(?P<number>[0-9]{1,3})|(?:SIG)?(?P<name>[A-Z][A-Z0-9]*)(?P<offset>[+-][0-9]{1,2})?")
 
 
 def arguments(config: model.ContainerConfig, image: ports.ImageConfig) -> list[str]:
@@ -50,6 +50,9 @@ def stop_signal(config: model.ContainerConfig, image: ports.ImageConfig) -> int:
     return signal_number(config.stop_signal or image.stop_signal or "SIGTERM")
 
 
+_LAST_COUNTED_UP = 15  # of the real-time signals; the others are named from the end
+
+
 def signal_number(name: str) -> int:
     """``SIGTERM``, ``TERM``, ``15`` and ``SIGRTMIN+3``.
 
@@ -61,6 +64,15 @@ def signal_number(name: str) -> int:
     base = signal.Signals.__members__.get(f"SIG{found['name']}", 0) if found["name"] else 0
     number = base + int(found["offset"] or found["number"] or 0)
     return number if (base or not found["name"]) and 0 < number <= signal.SIGRTMAX else int(signal.SIGTERM)
+
+
+def signal_name(number: int) -> str:
+    """The inverse: ``SIGQUIT``, ``SIGRTMIN+3``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        offset = number - signal.SIGRTMIN
+        return f"SIGRTMIN+{offset}" if offset <= _LAST_COUNTED_UP else f"SIGRTMAX-{signal.SIGRTMAX - number}"
 
 
 def capability_names(security: model.Security, here: machine.Machine) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def asking(cpu: str = "0", memory: str = "0") -> dict[str, Any]:
     ("spec", "reason"),
     [
         ({}, None),
-        ({"activeDeadlineSeconds": 5}, "Unsupported"),
+        ({"activeDeadlineSeconds": 5}, None),
         ({"securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}}, None),
         ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, "SysctlForbidden"),
         ({"hostNetwork": True, "securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}}, "SysctlForbidden"),

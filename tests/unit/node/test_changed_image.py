@@ -19,7 +19,7 @@ def plan(observed: decide.Observed, **spec: object) -> decide.Plan:
 
 def test_only_the_container_that_runs_another_image_is_stopped() -> None:
     made = plan(seen(of_image(container("a"), "nginx"), of_image(container("b"), "busybox")))
-    assert [c.name for c in made.stop] == ["a"]
+    assert [stop.container.name for stop in made.stop] == ["a"]
     assert made.start == ()
 
 

@@ -49,4 +49,14 @@ def test_the_grace_of_a_deletion_is_never_longer_than_it_was_given(clocks: dict[
     doomed = pod({"terminationGracePeriodSeconds": 10}, **deleting)
     assert doomed.delete_by == clocks["wall"] + 10
     clocks["wall"] -= 3600
-    assert termination._remaining(doomed, False, clocks["wall"]) == 10
+    assert termination._remaining(doomed, False, clocks["wall"], None) == 10
+
+
+def test_the_grace_of_a_deletion_that_was_seen_is_exact(clocks: dict[str, float]) -> None:
+    deleting: dict[str, Any] = {"deletionTimestamp": "1970-01-12T13:46:50Z", "deletionGracePeriodSeconds": 10}
+    doomed = pod({"terminationGracePeriodSeconds": 10}, **deleting)
+    seen = clocks["steady"]
+    clocks["wall"] += 3600
+    clocks["steady"] += 9.5
+    assert termination._remaining(doomed, False, clocks["wall"], seen) == 0.5
+    assert termination._remaining(doomed, True, clocks["wall"], seen) == 0

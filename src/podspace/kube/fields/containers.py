@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from podspace.kube.fields.verdict import Types, Verdict, honoured, kept, refused, refused_by_api
+from podspace.kube.fields.verdict import Types, Verdict, honoured, kept, refused_by_api
 
 _NOT_EPHEMERAL = refused_by_api("cannot be set for an Ephemeral Container")
 
@@ -15,17 +15,17 @@ _CONTAINER: Mapping[str, Verdict] = {
     "envFrom": honoured("conformance/pods/test_environment.py::test_variables"),
     "image": honoured("conformance/pods/test_lifecycle.py::test_an_image_changed_on_a_running_pod_restarts_that_container_alone"),
     "imagePullPolicy": honoured("conformance/pods/test_images.py::test_pull_policies"),
-    "lifecycle": refused("hooks are not called yet"),
-    "livenessProbe": refused("probes are not made yet"),
+    "lifecycle": honoured("conformance/pods/test_hooks.py::test_hooks_run_after_the_start_and_before_the_stop"),
+    "livenessProbe": honoured("conformance/pods/test_probes.py::test_a_container_that_fails_its_liveness_probe_is_restarted"),
     "name": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
     "ports": kept("Every port of a container can be reached; naming them tells readers which there are."),
-    "readinessProbe": refused("probes are not made yet"),
+    "readinessProbe": honoured("conformance/pods/test_probes.py::test_readiness_comes_and_goes_and_restarts_nothing"),
     "resizePolicy": honoured("conformance/pods/test_resize.py::test_what_a_container_is_restarted_for_is_its_policys"),
     "resources": honoured("conformance/pods/test_isolation.py::test_limits_are_the_kernels_and_each_pod_has_its_cgroup"),
     "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_sidecar_does_not_keep_a_pod_from_ending"),
-    "restartPolicyRules": refused("rules by exit code are not applied yet"),
+    "restartPolicyRules": honoured("conformance/pods/test_restarts.py::test_rules_by_exit_code_win_over_the_policy"),
     "securityContext": honoured("conformance/pods/test_isolation.py::test_users_and_groups"),
-    "startupProbe": refused("probes are not made yet"),
+    "startupProbe": honoured("conformance/pods/test_probes.py::test_a_startup_probe_holds_back_the_others"),
     "stdin": honoured("conformance/streams/test_exec_and_attach.py::test_attach_to_a_pipe_passes_input_on"),
     "stdinOnce": honoured(
         "integration/runtime/test_exec_attach.py::test_attach_without_a_terminal_separates_streams_and_closes_stdin_once"

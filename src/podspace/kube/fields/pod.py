@@ -6,7 +6,7 @@ from podspace.kube.fields.verdict import Types, honoured, kept, refused, refused
 
 TYPES: Types = {
     "PodSpec": {
-        "activeDeadlineSeconds": refused("the time a Pod may run is not bounded yet"),
+        "activeDeadlineSeconds": honoured("conformance/pods/test_restarts.py::test_a_pod_that_takes_too_long_has_failed"),
         "affinity": honoured("unit/node/test_scheduler.py::test_required_affinity_is_obeyed"),
         "automountServiceAccountToken": honoured("unit/kube/test_defaults.py::test_automount_can_be_refused"),
         "containers": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
@@ -30,7 +30,7 @@ TYPES: Types = {
         "preemptionPolicy": kept("No Pod is evicted to make room for another."),
         "priority": kept("Pods are bound in the order they come; it is shown, and orders nothing."),
         "priorityClassName": honoured("unit/kube/test_defaults.py::test_a_system_priority_class_has_its_number"),
-        "readinessGates": refused("conditions of others are not waited for yet"),
+        "readinessGates": honoured("conformance/pods/test_probes.py::test_readiness_gates_wait_for_conditions_of_others"),
         "resourceClaims": refused("there is no dynamic resource allocation"),
         "resources": honoured(
             "conformance/pods/test_resources.py::test_resources_of_a_whole_pod_are_its_cgroups_and_of_containers_without_their_own"
