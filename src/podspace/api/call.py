@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from podspace import errors
+from podspace.aio.sessions import Sessions
 from podspace.api import respond
 from podspace.api.backend import Backend
 from podspace.api.identity import Identity
@@ -44,6 +45,7 @@ class Services:
     snapshots: Snapshots
     lens: Lens | None = None
     tokens: Signer | None = None
+    sessions: Sessions = field(default_factory=Sessions)  # exec, attach, port-forward, logs
 
     def timestamp(self) -> str:
         """Now, as objects have it."""

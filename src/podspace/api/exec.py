@@ -54,23 +54,24 @@ async def port_forward(call: Call) -> web.StreamResponse:
         return await call.services.backend.port_forward(pod, port)
 
     metadata = pod["metadata"]
-    return await upgrade.serve_port_forward(
-        call.http, connect=connect, ports=call.query.all("ports"), pod=f"{metadata['name']}_{metadata['namespace']}", uid=metadata["uid"]
-    )
+    name = f"{metadata['name']}_{metadata['namespace']}"
+    with call.services.sessions.held():
+        return await upgrade.serve_port_forward(call.http, connect=connect, ports=call.query.all("ports"), pod=name, uid=metadata["uid"])
 
 
 async def _serve(call: Call, run: upgrade.Run, doing: str, refusal: str) -> web.StreamResponse:
     tty = call.query.flag("tty")
-    return await upgrade.serve_remote_command(
-        call.http,
-        stdin=call.query.flag("stdin"),
-        stdout=call.query.flag("stdout"),
-        stderr=call.query.flag("stderr") and not tty,
-        tty=tty,
-        run=run,
-        doing=doing,
-        refusal=refusal,
-    )
+    with call.services.sessions.held():
+        return await upgrade.serve_remote_command(
+            call.http,
+            stdin=call.query.flag("stdin"),
+            stdout=call.query.flag("stdout"),
+            stderr=call.query.flag("stderr") and not tty,
+            tty=tty,
+            run=run,
+            doing=doing,
+            refusal=refusal,
+        )
 
 
 def _addressed(call: Call) -> tuple[JSON, str]:

@@ -26,6 +26,7 @@ async def log(call: Call) -> web.StreamResponse:
     if not containers.is_scheduled(pod):
         return web.Response(status=204)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(call.services.sessions.held())
         chunks = call.services.backend.logs(pod, container, options)
         close = getattr(chunks, "aclose", None)
         if close is not None:

@@ -35,6 +35,7 @@ _LINE_BYTES = 256 * 1024  # a URL carries the whole command of an exec
 _HEADER_BYTES = 32 * 1024
 _HELLO_SECONDS = 32.0  # for a client to have said what it wants, as Go's API server has it; the TLS handshake has 60 before
 _TLS_BUFFER_BYTES = 64 * 1024  # asyncio keeps 256 KiB for each connection, of whoever comes along
+_CLEANUP_SECONDS = 10.0  # for the processes of execs to be killed
 _GOODBYE_SECONDS = 1.0  # for requests in hand when the server stops; watches are ended at once
 
 
@@ -70,7 +71,7 @@ class ApiServer:
         self.address: tuple[str, int] | None = None
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Listen until cancelled; then end watches, give requests in hand a second, and close.
+        """Listen until cancelled; then end watches and sessions, give requests in hand a second, and close.
 
         Raises: errors.FailedPrecondition if the address cannot be had; OSError.
         """
@@ -83,6 +84,7 @@ class ApiServer:
             await namespaces.Controller(self.services, self._ca_certificate).run()
         finally:
             self.services.streams.close_all()
+            await self.services.sessions.end(_CLEANUP_SECONDS)
             await runner.cleanup()
             if self._unix_socket:
                 self._unix_socket.unlink(missing_ok=True)

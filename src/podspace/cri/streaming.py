@@ -17,6 +17,7 @@ from aiohttp import web
 from cri_api.v1 import api_pb2 as pb
 
 from podspace import errors
+from podspace.aio.sessions import Sessions
 from podspace.cri.owned import Owned
 from podspace.runtime import model
 from podspace.streaming import upgrade
@@ -25,6 +26,7 @@ from podspace.wire.streams import Streams
 TOKEN_SECONDS = 60.0
 MOST_TOKENS = 1000
 _HOST = "127.0.0.1"
+_CLEANUP_SECONDS = 10.0  # for the processes of execs to be killed
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,6 +46,7 @@ class Streaming:
         self._owned = owned
         self._tickets: OrderedDict[str, Ticket] = OrderedDict()
         self._base = ""
+        self._sessions = Sessions()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -58,6 +61,7 @@ class Streaming:
             self._base = f"http://{_HOST}:{runner.addresses[0][1]}"
             yield
         finally:
+            await self._sessions.end(_CLEANUP_SECONDS)
             await runner.cleanup()
 
     async def exec(self, request: pb.ExecRequest) -> pb.ExecResponse:
@@ -138,7 +142,8 @@ class Streaming:
         if ticket is None or ticket.expires <= asyncio.get_running_loop().time():
             return web.Response(status=404, text="no such session, or it was opened already, or it is too late")
         try:
-            return await ticket.serve(request)
+            with self._sessions.held():
+                return await ticket.serve(request)
         except errors.BadRequest as error:
             return web.Response(status=400, text=str(error))
 

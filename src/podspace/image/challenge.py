@@ -52,7 +52,7 @@ def pick(challenges: Iterable[Challenge]) -> Challenge | None:
 
 def basic(credential: Credential) -> str:
     """The Authorization header's value."""
-    pair = f"{credential.username}:{credential.password}".encode()
+    pair = f"{credential.username}:{credential.password}".encode(errors="surrogatepass")  # JSON can spell what UTF-8 cannot
     return "Basic " + base64.b64encode(pair).decode()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -99,3 +101,23 @@ def test_stopping_the_server_leaves_the_pods_and_stop_pods_takes_them_along(own_
     assert not [p for p in leaks.take(own_server.root, own_server.paths.instance).processes if "sleep 7005" in p]
     own_server.flags = ()
     own_server.start()
+
+
+def test_a_server_that_stops_takes_its_execs_along(own_server: Server) -> None:
+    """A process that somebody runs in a container is that client's; nobody could reach it once the server is gone."""
+    own_server.apply(pod("p", shell="exec sleep 7006"))
+    own_server.wait_ready("p")
+    command = ["exec", "p", "--", "sh", "-c", "echo up; exec sleep 7007"]
+    programs = (["kubectl"], [sys.executable, "-m", "podspace.cli.main"])
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": own_server.environment}
+    clients = [subprocess.Popen([*argv, *command], **pipes) for argv in programs * 3]
+    for client in clients:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"up\n"
+    assert own_server.stop() == 0
+    assert not [line for line in own_server.log if "Traceback" in line or "never awaited" in line], "".join(own_server.log)
+    for client in clients:
+        client.communicate(timeout=30)
+        assert client.returncode != 0
+    own_server.start()
+    assert sorted(host_processes(own_server, "p").values()) == ["/pause", "sleep 7006"]

@@ -42,6 +42,7 @@ def test_a_token_is_better_than_a_password() -> None:
 def test_basic_is_user_and_password() -> None:
     header = challenge.basic(Credential(scope="", username="joe", password="p:w"))
     assert base64.b64decode(header.removeprefix("Basic ")) == b"joe:p:w"
+    assert challenge.basic(Credential(scope="", username="\ud800", password="x")).startswith("Basic ")  # what JSON can spell
 
 
 @pytest.mark.parametrize("body", [b'{"token": "t"}', b'{"access_token": "t"}', b'{"token": "t", "access_token": "u"}'])
