@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.pods.test_environment import mounts, volumes
+from tests.conformance.pods.test_environment import mounts, volumes, wait_for_text
 from tests.support import pods
 from tests.support.pods import box, pod
 from tests.support.server import Server
@@ -289,3 +289,29 @@ def test_a_pod_that_can_reach_the_server_finds_it_with_its_token(node: Server) -
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, context=context, timeout=30)
     assert pods.output(node, "not-in-cluster") == ["[]"]
+
+
+def test_every_kind_of_volume_follows_what_it_shows(node: Server) -> None:
+    maybe = [
+        {"secret": {"name": "turning", "optional": True, "items": [{"key": "k", "path": "dir/k"}]}},
+        {"configMap": {"name": "turning", "optional": True}},
+        {"downwardAPI": {"items": [{"path": "note", "fieldRef": {"fieldPath": "metadata.annotations['note']"}}]}},
+    ]
+    sources = volumes(s={"secret": {"secretName": "turning", "optional": True}}, p={"projected": {"sources": maybe}})
+    watch = box("exec sleep 7203", volumeMounts=mounts(s="/s", p="/p"))
+    pods.create(node, pod("turning", watch, volumes=sources, metadata={"annotations": {"note": "first"}}))
+    node.wait_ready("turning")
+    assert node.exec("turning", "c", "sh", "-c", "ls /s; ls /p") == "note\n"
+    node.kubectl("create", "secret", "generic", "turning", "--from-literal=k=one")
+    node.kubectl("create", "configmap", "turning", "--from-literal=c=two")
+    wait_for_text(node, "turning", "/s/k", "one")
+    wait_for_text(node, "turning", "/p/dir/k", "one")
+    wait_for_text(node, "turning", "/p/c", "two")
+    node.kubectl("annotate", "pod", "turning", "note=second", "--overwrite")
+    wait_for_text(node, "turning", "/p/note", "second")
+    node.kubectl("delete", "secret/turning", "configmap/turning")
+    wait_for_text(node, "turning", "/s/k", "")
+    wait_for_text(node, "turning", "/p/c", "")
+    assert node.exec("turning", "c", "cat", "/p/note") == "second"
+    assert pods.container_status(node, "turning")["restartCount"] == 0
+    node.kubectl("delete", "pod", "turning")
