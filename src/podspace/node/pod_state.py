@@ -44,6 +44,7 @@ class PodState:
     replaced: set[ContainerId] = field(default_factory=set)  # being stopped, or stopped, to start anew
     starting: set[ContainerId] = field(default_factory=set)  # their postStart hook runs
     failure: Problem | None = None  # why the node puts an end to the Pod
+    failure_grace_seconds: int | None = None  # how long that may take; None = the Pod's own grace
     done_with: set[ContainerId] = field(default_factory=set)  # instances that a restart of all containers has left behind
     restarting: bool = False  # all containers are being killed, to begin again with the first
     health: dict[ContainerId, Health] = field(default_factory=dict)  # of what has probes

@@ -15,6 +15,7 @@ from podspace.kube.json import JSON
 from podspace.node import neighbours, pod_state, recorder, termination
 from podspace.node.context import NodeContext
 from podspace.node.pod import PodUid
+from podspace.node.storage_watch import StorageWatch
 from podspace.node.worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class NodeAgent:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._workers: dict[PodUid, PodWorker] = {}
+        self._storage = StorageWatch(context, lambda: list(self._workers.values()))
 
     async def run(self, ready: asyncio.Event) -> None:
         """Adopt what runs, then follow the store until cancelled. ``ready`` is set once every Pod has its worker."""
@@ -34,6 +36,7 @@ class NodeAgent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._sweep_events())
+            tasks.create_task(self._storage.run())
             for resource in ("configmaps", "secrets"):
                 tasks.create_task(self._follow_references(resource))
             await self._follow_pods(tasks, ready)
@@ -93,6 +96,7 @@ class NodeAgent:
             worker.vanished() if deleted else worker.changed(raw)
         elif not deleted and raw["spec"].get("nodeName") == self._context.facts.name:
             worker = self._workers[uid] = PodWorker(self._context, raw, removed=self._forget)
+            self._storage.consider(worker.pod)
             tasks.create_task(worker.run(), name=f"pod {raw['metadata']['namespace']}/{raw['metadata']['name']}")
 
     def _wake_those_that_wait_for_room(self) -> None:

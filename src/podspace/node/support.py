@@ -38,20 +38,6 @@ def in_words(found: Iterable[Unsupported]) -> str:
     return f"podspace does not honour {', '.join(map(str, found))}"
 
 
-def not_enforced(pod: JSON) -> list[str]:
-    """Return the paths of limits that are accepted but that nothing holds a container to: those of disk space."""
-    found = [
-        f"spec.volumes[{index}].emptyDir.sizeLimit"
-        for index, volume in enumerate(pod["spec"].get("volumes") or ())
-        if (source := volume.get("emptyDir") or {}).get("sizeLimit") and source.get("medium") != "Memory"
-    ]
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(pod["spec"].get(field) or ()):
-            if "ephemeral-storage" in ((container.get("resources") or {}).get("limits") or {}):
-                found.append(f"spec.{field}[{index}].resources.limits[ephemeral-storage]")
-    return found
-
-
 def _walk(model: str, obj: JSON, path: str, spec: JSON) -> Iterator[Unsupported]:
     for step in table.steps(model):
         value = obj.get(step.name)

@@ -29,7 +29,8 @@ async def release(
 ) -> None:
     """A Pod that has run its course keeps its dead containers and logs; its sidecars stop, its sandbox and volumes go."""
     if observed.sandbox is not None and observed.sandbox.state is SandboxState.READY:
-        stop_by = time.time() + current().grace_seconds
+        grace = current().grace_seconds if state.failure_grace_seconds is None else state.failure_grace_seconds
+        stop_by = time.time() + grace
         await stop_containers(context, current, state, gone=gone, stop_by=stop_by)
         await context.engine.stop_sandbox(observed.sandbox.id)
     elif observed.sandbox is not None and _alive(context, current().uid):  # /pause died, and some of its containers have not

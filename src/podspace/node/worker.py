@@ -27,7 +27,7 @@ from podspace.node import (
     resizing,
     restart_all,
     starting,
-    support,
+    storage_limits,
     termination,
 )
 from podspace.node.context import NodeContext
@@ -36,6 +36,7 @@ from podspace.node.hooks import PostStarts
 from podspace.node.pod import Pod, PodUid, parse
 from podspace.node.prober import Prober
 from podspace.node.pulls import Puller
+from podspace.node.status import Problem
 from podspace.node.stopper import Stopper
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,16 @@ class PodWorker:
             pass
 
     def wake(self) -> None:
+        self._wakeup.set()
+
+    def evict(self, message: str) -> None:
+        """Put an end to the Pod, for it has taken more of the disk than it may; told once."""
+        over = self._ending() or self.pod.phase in ("Succeeded", "Failed")
+        if over or self.state.failure is not None:
+            return
+        self.state.failure = Problem(reason=storage_limits.REASON, message=message)
+        self.state.failure_grace_seconds = storage_limits.GRACE_SECONDS
+        self._context.recorder.warning(self.pod.raw, storage_limits.REASON, message)
         self._wakeup.set()
 
     def reference_changed(self, namespace: str) -> None:
@@ -251,8 +262,6 @@ class PodWorker:
             self._context.recorder.warning(self.pod.raw, refused.reason, refused.message)
             await podstatus_writer.reject(self._context, self.pod, refused)
             return False
-        if fields := support.not_enforced(self.pod.raw):
-            self._context.recorder.warning(self.pod.raw, "NotEnforced", f"podspace does not enforce {', '.join(fields)}")
         return True
 
     def _no_room(self, others: Iterable[JSON]) -> admission.Refusal | None:

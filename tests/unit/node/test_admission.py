@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podspace.node import admission, identity, requests, support
+from podspace.node import admission, identity, requests
 from podspace.node.environment import ConfigError
 from tests.unit.node.builders import pod
 
@@ -56,11 +56,6 @@ def with_port(host_port: int, *, role: str = "containers", **more: Any) -> dict[
 def test_two_pods_cannot_have_one_port_of_the_host(other: dict[str, Any], clash: bool) -> None:
     refused = admission.refusal(with_port(80), [raw(), other])
     assert (refused.reason if refused else None) == ("NodePorts" if clash else None)
-
-
-def test_limits_of_disk_space_are_named_as_not_enforced() -> None:
-    volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "m", "emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}}]
-    assert support.not_enforced(raw({"volumes": volumes})) == ["spec.volumes[0].emptyDir.sizeLimit"]
 
 
 def test_a_pod_needs_room_beside_those_that_run() -> None:

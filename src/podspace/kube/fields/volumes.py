@@ -52,7 +52,7 @@ TYPES: Types = {
     },
     "EmptyDirVolumeSource": {
         "medium": honoured(_MEMORY, _HUGE),
-        "sizeLimit": honoured(_MEMORY),
+        "sizeLimit": honoured(_MEMORY, "conformance/pods/test_eviction.py::test_who_takes_too_much_of_the_disk_is_evicted"),
     },
     "EphemeralVolumeSource": {
         "volumeClaimTemplate": honoured(_EPHEMERAL),
