@@ -110,6 +110,9 @@ class Settings:
     pod_cidr: str = ""  # "" = a free /24 is chosen and kept, and with IPv6 a /64
     allowed_unsafe_sysctls: tuple[str, ...] = ()  # names, and beginnings of names that end in *
     seccomp_profiles: Path | None = None  # the folder of Localhost profiles; None = paths.seccomp
+    cluster_dns: tuple[str, ...] = ()  # name servers of ClusterFirst Pods; () = the machine's
+    cluster_domain: str = "cluster.local"
+    resolv_conf: Path | None = None  # the machine's resolver as Pods get it; None = /etc/resolv.conf, or what a stub there stands for
     bridge: str = ""  # "" = "podspace0", or "ps-<instance>" for a server with --root
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -39,6 +40,9 @@ CGROUP_DRIVER = flags.Flag(
 )
 KUBELET = (  # named and meant as a kubelet's
     flags.Flag("pod-max-pids", takes="N", help="processes and threads one Pod may have (default: no limit)"),
+    flags.Flag("cluster-dns", takes="ADDRESSES", help="name servers of Pods with dnsPolicy ClusterFirst (default: the machine's)"),
+    flags.Flag("cluster-domain", takes="DOMAIN", help="domain of Pods' names, searched by those of --cluster-dns (default cluster.local)"),
+    flags.Flag("resolv-conf", takes="FILE", help="resolver of Pods that use the machine's (default /etc/resolv.conf)"),
 )
 
 
@@ -55,6 +59,9 @@ def make(options: flags.Options) -> settings.Settings:
         stop_pods=options.on("stop-pods"),
         pod_max_pids=_number(options, "pod-max-pids", 0),
         pod_cidr=options.text("pod-cidr"),
+        cluster_dns=_addresses(options, "cluster-dns"),
+        cluster_domain=options.text("cluster-domain").strip(".") or "cluster.local",
+        resolv_conf=_path(options, "resolv-conf"),
         network=_network(options),
         cni_conf_dir=_path(options, "cni-conf-dir"),
         cni_bin_dirs=tuple(Path(item).absolute() for item in options.text("cni-bin-dir").split(":") if item) or settings.CNI_BIN_DIRS,
@@ -70,6 +77,16 @@ def _network(options: flags.Options) -> str:
     if wanted not in ("", "auto", "bridge", "cni"):
         raise failure.Usage(f'invalid argument "{wanted}" for "--network" flag: expected bridge, cni or auto', options.command)
     return wanted
+
+
+def _addresses(options: flags.Options, name: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in options.text(name).split(",") if word.strip())
+    for word in words:
+        try:
+            ipaddress.ip_address(word)
+        except ValueError as error:
+            raise failure.Usage(f'invalid argument "{word}" for "--{name}" flag: {error}', options.command) from None
+    return words
 
 
 def paths(options: flags.Options) -> settings.Paths:

@@ -15,7 +15,7 @@ from podspace.image.model import Image
 from podspace.kube import qos
 from podspace.kube.json import JSON
 from podspace.linux.idmap import IdMap
-from podspace.node import dns, environment, host_ports, resources, security, sysctls
+from podspace.node import environment, host_ports, resources, security, sysctls
 from podspace.node.pod import Container, Pod
 from podspace.node.volume_mounts import Source
 from podspace.runtime import model
@@ -27,9 +27,16 @@ _UTS_LIMIT = 64  # sethostname(2)
 
 
 def sandbox_config(
-    pod: Pod, *, attempt: int, log_root: Path, resolv_conf: str, pids_limit: int = 0, user_namespace: IdMap | None = None
+    pod: Pod,
+    *,
+    attempt: int,
+    log_root: Path,
+    resolver: model.DnsConfig,
+    cluster_domain: str,
+    pids_limit: int = 0,
+    user_namespace: IdMap | None = None,
 ) -> model.SandboxConfig:
-    """Return what ``Engine.run_sandbox`` gets for this Pod. ``resolv_conf``: text of the machine's.
+    """Return what ``Engine.run_sandbox`` gets for this Pod.
 
     Raises: ConfigError when its host name is longer than Linux bears.
     """
@@ -40,9 +47,9 @@ def sandbox_config(
         uid=pod.uid,
         namespace=pod.namespace,
         attempt=attempt,
-        hostname="" if pod.host_network else _hostname(pod),
+        hostname="" if pod.host_network else _hostname(pod, cluster_domain),
         log_directory=log_directory(pod, log_root),
-        dns=dns.config(pod, resolv_conf),
+        dns=resolver,
         pid=pid_mode(pod),
         network=node if pod.host_network else own,
         ipc=node if pod.host_ipc else own,
@@ -68,10 +75,9 @@ def pid_mode(pod: Pod) -> model.NamespaceMode:
     return model.NamespaceMode.POD if pod.share_pid else model.NamespaceMode.CONTAINER
 
 
-def _hostname(pod: Pod) -> str:
-    subdomain = pod.spec.get("subdomain")
-    if pod.spec.get("setHostnameAsFQDN") and subdomain:
-        name = f"{pod.hostname}.{subdomain}.{pod.namespace}.svc.cluster.local"
+def _hostname(pod: Pod, cluster_domain: str) -> str:
+    name = pod.fqdn(cluster_domain)
+    if pod.spec.get("setHostnameAsFQDN") and name:
         if len(name) > _UTS_LIMIT:
             words = f"FQDN {name} is too long ({_UTS_LIMIT} characters is the max, {len(name)} characters requested)"
             raise environment.ConfigError(f"Failed to construct FQDN from Pod hostname and cluster domain, {words}")

@@ -22,20 +22,17 @@ _HEAD = (
 _HOST_HEAD = "# Kubernetes-managed hosts file (host network).\n"
 
 
-def hosts(pod: Pod, pod_ips: tuple[str, ...], *, host_file: Path = Path("/etc/hosts")) -> str:
+def hosts(pod: Pod, pod_ips: tuple[str, ...], *, cluster_domain: str, host_file: Path = Path("/etc/hosts")) -> str:
     """Return the Pod's /etc/hosts."""
     if pod.host_network:
         text = _HOST_HEAD + host_file.read_text(errors="replace")
     else:
-        text = _HEAD + "".join(f"{ip}\t{_names(pod)}\n" for ip in pod_ips)
+        text = _HEAD + "".join(f"{ip}\t{_names(pod, cluster_domain)}\n" for ip in pod_ips)
     return text + _aliases(pod.spec.get("hostAliases") or [])
 
 
-def _names(pod: Pod) -> str:
-    subdomain = pod.spec.get("subdomain")
-    if subdomain:
-        return f"{pod.hostname}.{subdomain}.{pod.namespace}.svc.cluster.local\t{pod.hostname}"
-    return pod.hostname
+def _names(pod: Pod, cluster_domain: str) -> str:
+    return "\t".join(filter(None, (pod.fqdn(cluster_domain), pod.hostname)))
 
 
 def _aliases(aliases: list[JSON]) -> str:

@@ -136,8 +136,15 @@ class Pod:
 
     @property
     def hostname(self) -> str:
-        """What uname(2) says inside: at most 63 characters, as the kubelet cuts it."""
-        return str(self.spec.get("hostname") or self.name)[:63].rstrip("-.")
+        """What uname(2) says inside: at most 63 characters, as the kubelet cuts it; an override is as it is (KEP-4762)."""
+        return str(self.spec.get("hostnameOverride") or "") or str(self.spec.get("hostname") or self.name)[:63].rstrip("-.")
+
+    def fqdn(self, cluster_domain: str) -> str:
+        """The name in full, "" for a Pod that has none: without a subdomain, or with its host name overridden."""
+        subdomain = self.spec.get("subdomain")
+        if not subdomain or self.spec.get("hostnameOverride"):
+            return ""
+        return f"{self.hostname}.{subdomain}.{self.namespace}.svc.{cluster_domain}"
 
     @property
     def security(self) -> JSON:

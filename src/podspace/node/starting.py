@@ -42,7 +42,8 @@ from podspace.node.pod import Container, Pod, Role
 from podspace.node.pod_state import PodState, crash_key
 from podspace.node.pulls import Puller
 from podspace.node.status import Problem
-from podspace.runtime.model import ContainerConfig, ContainerState, ContainerStatus, SandboxState
+from podspace.runtime.model import ContainerConfig, ContainerState, ContainerStatus, DnsConfig, SandboxState
+from podspace.settings import Settings
 
 CONFIG_RETRY_SECONDS = 10.0
 
@@ -67,7 +68,8 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
             pod,
             attempt=attempt,
             log_root=paths.log,
-            resolv_conf=dns.of_host(pod),
+            resolver=_resolver(context, pod),
+            cluster_domain=context.settings.cluster_domain,
             pids_limit=context.settings.pod_max_pids,
             user_namespace=None if pod.host_users else userns.of_pod(paths.pods, pod.uid),
         )
@@ -77,6 +79,15 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
         return False
     neighbours.weigh(context.store, context.engine, pod.spec)
     return True
+
+
+def _resolver(context: NodeContext, pod: Pod) -> DnsConfig:
+    settings = context.settings
+    cluster = dns.Cluster(servers=settings.cluster_dns, domain=settings.cluster_domain)
+    resolver, omitted = dns.config(pod, dns.of_host(pod, settings.resolv_conf), cluster)
+    for words in omitted:
+        context.recorder.warning(pod.raw, "DNSConfigForming", words)
+    return resolver
 
 
 async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller, hooks: PostStarts) -> float | None:
@@ -221,7 +232,7 @@ async def _configure(
     target = observed.containers.get(container.target)
     if container.target and (target is None or target.state is not ContainerState.RUNNING):
         raise ConfigError(f"target container {container.target!r} is not running: its process namespace cannot be joined")
-    files = _files(paths.pods, paths.log, pod, container, attempt, ips)
+    files = _files(context.settings, pod, container, attempt, ips)
     ids = observed.sandbox.config.user_namespace if observed.sandbox is not None else None
     return configs.container_config(
         pod,
@@ -237,12 +248,13 @@ async def _configure(
     )
 
 
-def _files(pods: Path, logs: Path, pod: Pod, container: Container, attempt: int, ips: tuple[str, ...]) -> dict[str, Path]:
+def _files(settings: Settings, pod: Pod, container: Container, attempt: int, ips: tuple[str, ...]) -> dict[str, Path]:
     """The files podspace puts into the container: destination -> host path."""
-    (configs.log_directory(pod, logs) / container.name).mkdir(parents=True, exist_ok=True)
+    pods = settings.paths.pods
+    (configs.log_directory(pod, settings.paths.log) / container.name).mkdir(parents=True, exist_ok=True)
     hosts = pods / pod.uid / "etc-hosts"
     hosts.parent.mkdir(parents=True, exist_ok=True)
-    text = etcfiles.hosts(pod, ips).encode()
+    text = etcfiles.hosts(pod, ips, cluster_domain=settings.cluster_domain).encode()
     if not _holds(hosts, text):
         hosts.write_bytes(text)
         hosts.chmod(0o644)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.support import pods
 from tests.support.pods import box, pod
-from tests.support.server import Server, free_port
+from tests.support.server import Server, free_port, running
 
 pytestmark = pytest.mark.root
 
@@ -100,3 +101,39 @@ def test_a_machine_with_ipv6_gives_its_pods_both_families(node: Server) -> None:
     assert lines[0] == " ".join(shown)
     listed = node.kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
     assert listed.replace(" ", ",") == shown[1]
+
+
+def test_an_overridden_host_name(node: Server) -> None:
+    names = pod(
+        "names", box("hostname; hostname -f; cat /etc/hosts"), hostname="mine", subdomain="sub", hostnameOverride="over.example.host"
+    )
+    node.apply(names | {"metadata": {"name": "overridden"}})
+    lines = pods.output(node, "overridden")
+    assert lines[:2] == ["over.example.host"] * 2
+    assert lines[-1].split("\t")[1:] == ["over.example.host"]
+
+
+def test_the_name_servers_of_a_cluster(root: Path, registries_conf: Path) -> None:
+    flags = ("--cluster-dns", "192.0.2.53,192.0.2.54", "--cluster-domain", "c.example", "--resolv-conf", str(root / "resolv.conf"))
+    (root / "resolv.conf").write_text("search of.host\nnameserver 192.0.2.1\n")
+    show, more = "cat /etc/resolv.conf; hostname", ["192.0.2.55", "192.0.2.56"]
+    with running(root, registries_conf=registries_conf, flags=flags) as server:
+        pods.create(
+            server,
+            pod("first", box(show), subdomain="sub", setHostnameAsFQDN=True),
+            pod("default", box(show), dnsPolicy="Default"),
+            pod(
+                "host",
+                box(show),
+                hostNetwork=True,
+                dnsPolicy="ClusterFirstWithHostNet",
+                dnsConfig={"nameservers": more},
+            ),
+        )
+        searches = "search default.svc.c.example svc.c.example c.example of.host"
+        cluster = [searches, "nameserver 192.0.2.53", "nameserver 192.0.2.54"]
+        assert pods.output(server, "first") == [*cluster, "options ndots:5", "first.sub.default.svc.c.example"]
+        assert pods.output(server, "default") == ["search of.host", "nameserver 192.0.2.1", "default"]
+        assert pods.output(server, "host")[:-1] == [*cluster, "nameserver 192.0.2.55", "options ndots:5"]
+        words = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        assert ("DNSConfigForming", f"{words}192.0.2.53 192.0.2.54 192.0.2.55") in pods.told(server, "host")

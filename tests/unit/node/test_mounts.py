@@ -8,6 +8,7 @@ import pytest
 
 from podspace.node import configs, starting
 from podspace.node.volume_mounts import Source
+from podspace.settings import Paths, Settings
 from tests.unit.node import builders
 
 
@@ -34,10 +35,11 @@ def test_a_container_cannot_write_where_the_server_writes(source: dict[str, obje
 
 def test_a_hosts_file_that_a_container_made_huge_or_garbled_is_not_read_whole_and_is_written_anew(tmp_path: Path) -> None:
     pod = builders.pod()
-    hosts = starting._files(tmp_path, tmp_path / "log", pod, pod.containers[0], 0, ("10.0.0.2",))["/etc/hosts"]
+    settings = Settings(paths=Paths.under(tmp_path))
+    hosts = starting._files(settings, pod, pod.containers[0], 0, ("10.0.0.2",))["/etc/hosts"]
     good = hosts.read_bytes()
     with hosts.open("wb") as file:
         file.write(b"\xff\xfe")
         file.truncate(1 << 40)
-    starting._files(tmp_path, tmp_path / "log", pod, pod.containers[0], 1, ("10.0.0.2",))
+    starting._files(settings, pod, pod.containers[0], 1, ("10.0.0.2",))
     assert hosts.read_bytes() == good

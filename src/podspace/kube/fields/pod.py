@@ -11,7 +11,9 @@ TYPES: Types = {
         "automountServiceAccountToken": honoured("unit/kube/test_defaults.py::test_automount_can_be_refused"),
         "containers": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
         "dnsConfig": honoured("conformance/pods/test_environment.py::test_resolvers"),
-        "dnsPolicy": honoured("conformance/pods/test_environment.py::test_resolvers"),
+        "dnsPolicy": honoured(
+            "conformance/pods/test_environment.py::test_resolvers", "conformance/pods/test_network.py::test_the_name_servers_of_a_cluster"
+        ),
         "enableServiceLinks": kept("There are no Services, so there are no variables of any."),
         "ephemeralContainers": honoured("conformance/pods/test_neighbours.py::test_an_ephemeral_container_joins_its_target"),
         "hostAliases": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
@@ -20,7 +22,7 @@ TYPES: Types = {
         "hostPID": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
         "hostUsers": honoured("conformance/security/test_user_namespaces.py::test_root_of_the_pod_is_nobody_on_the_machine"),
         "hostname": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
-        "hostnameOverride": refused("the name is not overridden yet"),
+        "hostnameOverride": honoured("conformance/pods/test_network.py::test_an_overridden_host_name"),
         "imagePullSecrets": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),
         "initContainers": honoured("conformance/pods/test_lifecycle.py::test_init_containers_run_in_order"),
         "nodeName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_bound_by_hand_is_refused_if_it_needs_what_is_not_done"),
