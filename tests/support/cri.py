@@ -100,12 +100,16 @@ class Client:
 
 
 def sandbox_config(
-    name: str, logs: Path, *, attempt: int = 0, options: Mapping[str, Any] | None = None, **fields: Any
+    name: str, logs: Path, *, attempt: int = 0, options: Mapping[str, Any] | None = None, privileged: bool = False, **fields: Any
 ) -> pb.PodSandboxConfig:
-    """What a kubelet sends for a Pod. ``options``: of NamespaceOption; a kubelet's default is a pidns for each container."""
+    """What a kubelet sends for a Pod. ``options``: of NamespaceOption; a kubelet's default is a pidns for each container.
+
+    ``privileged``: some container of it is.
+    """
     namespaces = pb.NamespaceOption(**{"pid": pb.CONTAINER, **(options or {})})
     linux = fields.pop("linux", None) or pb.LinuxPodSandboxConfig()
     linux.security_context.namespace_options.CopyFrom(namespaces)
+    linux.security_context.privileged = privileged
     linux.security_context.seccomp.profile_type = pb.SecurityProfile.RuntimeDefault
     return pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default", attempt=attempt),

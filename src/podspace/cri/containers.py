@@ -37,6 +37,8 @@ class Containers:
         """A name and attempt is created once in a sandbox. Raises: AlreadyExists, NotFound (image), BadRequest, Unsupported."""
         sandbox = self._owned.sandbox(request.pod_sandbox_id)
         image = self._image(request.config.image.image)
+        if request.config.linux.security_context.privileged and not request.sandbox_config.linux.security_context.privileged:
+            raise errors.BadRequest("no privileged container allowed in sandbox")
         config = self._with_images_mounted(translate.container(request.config, sandbox, image.id))
         if config.pid is model.NamespaceMode.TARGET:
             self._owned.container(config.pid_target or "")

@@ -47,12 +47,26 @@ def sandbox(wanted: pb.PodSandboxConfig, runtime_handler: str = "") -> model.San
         network=_MODES[options.network],
         ipc=_MODES[options.ipc],
         user_namespace=user_namespace(options),
+        pause=pause(wanted.linux.security_context),
         sysctls=dict(wanted.linux.sysctls),
         host_ports=tuple(host_port(mapping) for mapping in wanted.port_mappings if mapping.host_port),
         runtime_handler=runtime_handler,
         cgroup_parent=_cgroup_parent(wanted.linux.cgroup_parent),
         labels=dict(wanted.labels),
         annotations=dict(wanted.annotations),
+    )
+
+
+def pause(wanted: pb.LinuxSandboxSecurityContext) -> model.PauseSecurity:
+    """Without a word on seccomp it is confined as always. Raises: BadRequest."""
+    if wanted.HasField("run_as_group") and not wanted.HasField("run_as_user"):
+        raise errors.BadRequest("run_as_group is specified without run_as_user")
+    asked = wanted.HasField("seccomp") or bool(wanted.seccomp_profile_path)
+    return model.PauseSecurity(
+        uid=wanted.run_as_user.value,
+        gid=wanted.run_as_group.value,
+        supplemental_groups=tuple(wanted.supplemental_groups),
+        seccomp=seccomp(wanted) if asked else model.SeccompProfile(),
     )
 
 
@@ -132,8 +146,6 @@ def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: 
     """Raises: BadRequest, Unsupported."""
     if not wanted.HasField("metadata") or not wanted.metadata.name:
         raise errors.BadRequest("container config must include metadata with a name")
-    if wanted.CDI_devices:
-        raise errors.Unsupported("CDI devices are not there yet")
     options = wanted.linux.security_context.namespace_options
     if user_namespace(options) != place.config.user_namespace:
         raise errors.BadRequest("the user namespace of a container is that of its sandbox, which has another")
@@ -151,6 +163,7 @@ def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: 
             model.Device(source=Path(item.host_path), destination=item.container_path, permissions=item.permissions or "rwm")
             for item in wanted.devices
         ),
+        cdi_devices=cdi_devices(wanted),
         stdin=wanted.stdin,
         stdin_once=wanted.stdin_once,
         tty=wanted.tty,
@@ -163,6 +176,16 @@ def container(wanted: pb.ContainerConfig, place: model.SandboxStatus, image_id: 
         labels=dict(wanted.labels),
         annotations=dict(wanted.annotations),
     )
+
+
+_CDI = "cdi.k8s.io/"
+
+
+def cdi_devices(wanted: pb.ContainerConfig) -> tuple[str, ...]:
+    """By the field, then by annotations (``cdi.k8s.io/*``: names with commas between), as device plugins have them; each once."""
+    annotated = [value for key, value in sorted(wanted.annotations.items()) if key.startswith(_CDI)]
+    names = [*(device.name for device in wanted.CDI_devices), *(name for value in annotated for name in value.split(","))]
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def _pid_mode(options: pb.NamespaceOption, place: model.SandboxConfig) -> model.NamespaceMode:
@@ -223,8 +246,6 @@ def security(linux: pb.LinuxContainerConfig, *, has_linux: bool) -> model.Securi
     has_user = wanted.HasField("run_as_user") or bool(wanted.run_as_username)
     if wanted.HasField("run_as_group") and not has_user:
         raise errors.BadRequest("run_as_group is specified without run_as_user")
-    if wanted.capabilities.add_ambient_capabilities:
-        raise errors.Unsupported("ambient capabilities are not there yet")
     return model.Security(
         user=wanted.run_as_username,
         uid=wanted.run_as_user.value if wanted.HasField("run_as_user") else None,
@@ -234,6 +255,7 @@ def security(linux: pb.LinuxContainerConfig, *, has_linux: bool) -> model.Securi
         privileged=wanted.privileged,
         capabilities_add=tuple(map(_bare, wanted.capabilities.add_capabilities)),
         capabilities_drop=tuple(map(_bare, wanted.capabilities.drop_capabilities)),
+        capabilities_ambient=tuple(map(_bare, wanted.capabilities.add_ambient_capabilities)),
         no_new_privs=wanted.no_new_privs,
         readonly_rootfs=wanted.readonly_rootfs,
         seccomp=seccomp(wanted),
@@ -248,7 +270,7 @@ def _bare(capability: str) -> str:
     return capability.upper().removeprefix("CAP_")
 
 
-def seccomp(wanted: pb.LinuxContainerSecurityContext) -> model.SeccompProfile:
+def seccomp(wanted: pb.LinuxContainerSecurityContext | pb.LinuxSandboxSecurityContext) -> model.SeccompProfile:
     """Without a word: unconfined. Raises: BadRequest."""
     old = wanted.seccomp_profile_path
     if wanted.HasField("seccomp"):

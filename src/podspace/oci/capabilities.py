@@ -48,7 +48,12 @@ def qualified(name: str) -> str:
     return upper if upper.startswith("CAP_") else f"CAP_{upper}"
 
 
-def oci(names: Sequence[str]) -> dict[str, list[str]]:
-    """The ``process.capabilities`` object. Nothing is inheritable or ambient: a file or another uid does not regain them by itself."""
+def oci(names: Sequence[str], *, ambient: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The ``process.capabilities`` object.
+
+    Nothing is inheritable or ambient but what is asked for: a file or another uid does not regain them by itself.
+    """
     listed = list(names)
-    return {"bounding": listed, "effective": listed, "permitted": listed}
+    kept = [name for name in names if name in set(map(qualified, ambient))]
+    more = {"inheritable": kept, "ambient": kept} if kept else {}
+    return {"bounding": listed, "effective": listed, "permitted": listed, **more}

@@ -16,7 +16,7 @@ from typing import Any
 from podspace import errors
 from podspace.aio import cleanup
 from podspace.linux import idmap, inroot, pidfd
-from podspace.oci import conmon, runtimes, users
+from podspace.oci import cdi, conmon, runtimes, users
 from podspace.runtime import (
     codec,
     container_stop,
@@ -81,6 +81,8 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     place = _place(here, sandbox, container)
     config = dataclasses.replace(container.config, mounts=mounts)
     spec = spec_container.build(config, image.config, here.machine_of(container), place, user)
+    if container.config.cdi_devices:
+        spec = await cleanup.finish(asyncio.to_thread(cdi.inject, spec, container.config.cdi_devices), _UNDO_SECONDS)
     container.process = spec["process"]
     if spec["process"]["cwd"] != "/":
         _make_cwd(container.rootfs, spec["process"]["cwd"], sandbox.config.user_namespace)

@@ -40,6 +40,24 @@ class DnsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeccompProfile:
+    """``kind``: RuntimeDefault, Unconfined or Localhost (then ``localhost_path`` is a host path)."""
+
+    kind: str = "RuntimeDefault"
+    localhost_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseSecurity:
+    """Whom a sandbox's /pause runs as, in the sandbox's user namespace, and its seccomp profile. It has no capability whoever it is."""
+
+    uid: int = 0
+    gid: int = 0
+    supplemental_groups: tuple[int, ...] = ()
+    seccomp: SeccompProfile = SeccompProfile()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """What ``Engine.run_sandbox`` is asked for. (namespace, name, uid, attempt) is unique among live sandboxes of one owner."""
 
@@ -55,6 +73,7 @@ class SandboxConfig:
     network: NamespaceMode = NamespaceMode.POD
     ipc: NamespaceMode = NamespaceMode.POD
     user_namespace: IdMap | None = None  # the sandbox's own, which owns all its other namespaces; None = the host's
+    pause: PauseSecurity = PauseSecurity()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()  # ports of the host that lead here; without a network of its own they mean nothing
     runtime_handler: str = ""  # one of Engine.runtime_handlers
@@ -111,14 +130,6 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeccompProfile:
-    """``kind``: RuntimeDefault, Unconfined or Localhost (then ``localhost_path`` is a host path)."""
-
-    kind: str = "RuntimeDefault"
-    localhost_path: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AppArmorProfile:
     """``kind``: Unset (the engine's choice), RuntimeDefault, Unconfined or Localhost (then ``name`` is that of a loaded profile)."""
 
@@ -142,6 +153,7 @@ class Security:
     privileged: bool = False
     capabilities_add: tuple[str, ...] = ()  # without "CAP_"; "ALL" is everything
     capabilities_drop: tuple[str, ...] = ()
+    capabilities_ambient: tuple[str, ...] = ()  # added, and kept by another user than root across execve(2)
     no_new_privs: bool = False
     readonly_rootfs: bool = False
     seccomp: SeccompProfile = SeccompProfile()
@@ -165,6 +177,7 @@ class ContainerConfig:
     env: tuple[tuple[str, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Device, ...] = ()
+    cdi_devices: tuple[str, ...] = ()  # "vendor.com/class=name", as files in /etc/cdi and /var/run/cdi describe them
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False

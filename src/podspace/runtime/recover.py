@@ -50,7 +50,7 @@ def supervisors(exits: Path) -> dict[str, int]:
 async def recover(here: world.World) -> None:
     """Bring the world to what is really there. Raises: OSError."""
     here.layout.make()
-    for names in ((), spec_process.capability_names(model.Security(), here.machine)):
+    for names in ((), spec_process.capability_names(model.ContainerConfig(name="", image=""), here.machine)):
         await asyncio.to_thread(machine.default_seccomp, here.machine, names)  # so that the first Pod need not wait for it
     await here.runtimes.default.settle(_SETTLE_SECONDS, contained=here.cgroups.processes(here.settings.cgroup_root))
     conmons = supervisors(here.layout.exits)

@@ -1,4 +1,4 @@
-"""The OCI spec of a container. Pure but for the look at devices and at a local seccomp profile.
+"""The OCI spec of a container. Pure but for the looks of ``spec_devices`` at devices and of ``spec_seccomp`` at a local profile.
 
 The namespace table of the design is ``_namespaces``. Called by ``container_create``.
 Source: OCI runtime-spec config-linux.md; containerd's defaults for what Kubernetes leaves open.
@@ -6,17 +6,14 @@ Source: OCI runtime-spec config-linux.md; containerd's defaults for what Kuberne
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, assert_never
 
-from podspace import errors
 from podspace.oci import defaults, users
-from podspace.runtime import layout, machine, model, ports, spec_process, spec_sandbox
+from podspace.runtime import layout, machine, model, ports, spec_devices, spec_process, spec_sandbox, spec_seccomp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +32,9 @@ class Place:
 def build(config: model.ContainerConfig, image: ports.ImageConfig, here: machine.Machine, place: Place, user: users.User) -> dict[str, Any]:
     """Return config.json. Raises: FailedPrecondition when no command or seccomp profile is there."""
     security = config.security
-    devices = _devices(config)
-    seccomp, annotations = _seccomp(security, here)
+    devices, rules = spec_devices.nodes(config)
+    profile = model.SeccompProfile(kind="Unconfined") if security.privileged else security.seccomp
+    seccomp, annotations = spec_seccomp.profile(profile, spec_process.capability_names(config, here), here)
     return {
         "ociVersion": defaults.VERSION,
         "process": spec_process.process(config, image, here, user=user, hostname=place.hostname),
@@ -46,7 +44,7 @@ def build(config: model.ContainerConfig, image: ports.ImageConfig, here: machine
         "linux": {
             "namespaces": _namespaces(config, place, here),
             "cgroupsPath": place.cgroup,
-            "resources": _resources(config, devices, here),
+            "resources": {"devices": rules, **resources(config.resources, here)},
             "devices": devices,
             "maskedPaths": _paths(security, security.masked_paths, defaults.MASKED_PATHS + here.masked_paths),
             "readonlyPaths": _paths(security, security.readonly_paths, defaults.READONLY_PATHS),
@@ -131,58 +129,6 @@ def _paths(security: model.Security, wanted: tuple[str, ...] | None, default: tu
     return [] if security.privileged else list(default)
 
 
-def _devices(config: model.ContainerConfig) -> list[dict[str, Any]]:
-    wanted = [(device.source, device.destination) for device in config.devices]
-    if config.security.privileged:
-        wanted += [(path, str(path)) for path in host_devices()]
-    found = []
-    for source, destination in wanted:
-        status = os.stat(source)
-        kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
-        if not kind:
-            raise errors.FailedPrecondition(f"container {config.name}: {source} is not a device")
-        found.append(
-            {
-                "path": destination,
-                "type": kind,
-                "major": os.major(status.st_rdev),
-                "minor": os.minor(status.st_rdev),
-                "fileMode": stat.S_IMODE(status.st_mode),
-                "uid": status.st_uid,
-                "gid": status.st_gid,
-            }
-        )
-    return found
-
-
-_OWN_DEVICES = frozenset({"console", "null", "zero", "full", "random", "urandom", "tty", "ptmx"})  # the OCI runtime makes these
-_NOT_DEVICES = frozenset({"pts", "shm", "fd", "mqueue", ".udev", ".lxc", ".lxd-mounts"})
-
-
-def host_devices(folder: Path = Path("/dev")) -> list[Path]:
-    """Every device node of the host, for a privileged container."""
-    found: list[Path] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NOT_DEVICES:
-                    found += host_devices(Path(entry.path))
-            elif entry.name not in _OWN_DEVICES and not entry.is_symlink():
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                    found.append(Path(entry.path))
-    return sorted(found)
-
-
-def _resources(config: model.ContainerConfig, devices: list[dict[str, Any]], here: machine.Machine) -> dict[str, Any]:
-    rules = defaults.device_rules(privileged=config.security.privileged)
-    if not config.security.privileged:
-        for device, wanted in zip(devices, config.devices, strict=False):
-            rule = {"allow": True, "type": device["type"], "major": device["major"], "minor": device["minor"]}
-            rules.append(rule | {"access": wanted.permissions})
-    return {"devices": rules, **resources(config.resources, here)}
-
-
 def resources(wanted: model.Resources, here: machine.Machine) -> dict[str, Any]:
     """``linux.resources`` without devices; also what an update of a running container takes."""
     cpu: dict[str, Any] = {
@@ -203,20 +149,3 @@ def resources(wanted: model.Resources, here: machine.Machine) -> dict[str, Any]:
         "unified": {file: value for file, value in wanted.unified.items() if file.partition(".")[0] in here.controllers},
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _seccomp(security: model.Security, here: machine.Machine) -> tuple[dict[str, Any], dict[str, str]]:
-    """``linux.seccomp`` ({} = unconfined) and annotations."""
-    profile = security.seccomp
-    if security.privileged or profile.kind == "Unconfined":
-        return {}, {}
-    if profile.kind == "RuntimeDefault":
-        return machine.default_seccomp(here, spec_process.capability_names(security, here))
-    path = profile.localhost_path
-    try:
-        loaded = json.loads(path.read_text()) if path else None
-    except (OSError, ValueError) as error:
-        raise errors.FailedPrecondition(f"cannot load seccomp profile {path}: {error}") from error
-    if not isinstance(loaded, dict) or "defaultAction" not in loaded:
-        raise errors.FailedPrecondition(f"cannot load seccomp profile {path}: it has no defaultAction")
-    return loaded, {}

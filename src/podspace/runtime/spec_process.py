@@ -75,14 +75,16 @@ def signal_name(number: int) -> str:
         return f"SIGRTMIN+{offset}" if offset <= _LAST_COUNTED_UP else f"SIGRTMAX-{signal.SIGRTMAX - number}"
 
 
-def capability_names(security: model.Security, here: machine.Machine) -> tuple[str, ...]:
-    """What the container may have, at most."""
-    return capabilities.resolve(
-        add=security.capabilities_add,
-        drop=security.capabilities_drop,
-        privileged=security.privileged,
-        available=here.capabilities,
-    )
+def capability_names(config: model.ContainerConfig, here: machine.Machine) -> tuple[str, ...]:
+    """What the container may have, at most. Raises: FailedPrecondition for what is no capability, or what the server itself has not got."""
+    security = config.security
+    added = (*security.capabilities_add, *security.capabilities_ambient)
+    for name in map(capabilities.qualified, added):
+        if name not in capabilities.NAMES and name != "CAP_ALL":
+            raise errors.FailedPrecondition(f'container {config.name}: unknown capability "{name}" to add')
+        if name not in here.capabilities and name != "CAP_ALL":
+            raise errors.FailedPrecondition(f"container {config.name}: {name} cannot be added: the server itself has not got it")
+    return capabilities.resolve(add=added, drop=security.capabilities_drop, privileged=security.privileged, available=here.capabilities)
 
 
 def process(
@@ -100,7 +102,7 @@ def process(
         "args": arguments(config, image),
         "env": environment(config, image, hostname=hostname, home=user.home),
         "cwd": config.working_dir or image.working_dir or "/",
-        "capabilities": capabilities.oci(capability_names(config.security, here)),
+        "capabilities": capabilities.oci(capability_names(config, here), ambient=config.security.capabilities_ambient),
         "noNewPrivileges": config.security.no_new_privs,
         **apparmor_profile(config, here),
         "oomScoreAdj": here.oom_score(config.resources.oom_score_adj),

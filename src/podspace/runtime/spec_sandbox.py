@@ -1,4 +1,4 @@
-"""The OCI spec of a sandbox's /pause, and the files its containers share. Pure.
+"""The OCI spec of a sandbox's /pause, and the files its containers share. Pure but for a look at a local seccomp profile.
 
 /pause holds the namespaces, reaps orphans and does nothing else; it has no capability and a root with nothing in it.
 Called by ``sandbox_run``. Source: OCI runtime-spec config-linux.md; resolv.conf(5), hosts(5).
@@ -12,7 +12,7 @@ from typing import Any
 
 from podspace.linux import idmap
 from podspace.oci import capabilities, defaults
-from podspace.runtime import machine, model
+from podspace.runtime import machine, model, spec_seccomp
 
 ARGUMENTS = ("/pause", "-P")
 SHM_BYTES = 64 << 20
@@ -21,11 +21,11 @@ _OOM_SCORE_ADJ = -998  # as a kubelet has it: the last to be killed for memory
 
 def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, program: Path, hostname: str, cgroup: str) -> dict[str, Any]:
     """Return config.json."""
-    seccomp, annotations = machine.default_seccomp(here, ())
+    seccomp, annotations = spec_seccomp.profile(config.pause.seccomp, (), here)
     spec: dict[str, Any] = {
         "ociVersion": defaults.VERSION,
         "process": {
-            "user": {"uid": 0, "gid": 0},
+            "user": {"uid": config.pause.uid, "gid": config.pause.gid, "additionalGids": list(config.pause.supplemental_groups)},
             "args": list(ARGUMENTS),
             "env": [f"PATH={defaults.PATH}"],
             "cwd": "/",
@@ -46,7 +46,7 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
             "resources": {"devices": defaults.device_rules(privileged=False)},
             "maskedPaths": list(defaults.MASKED_PATHS),
             "readonlyPaths": list(defaults.READONLY_PATHS),
-            "seccomp": seccomp,
+            **({"seccomp": seccomp} if seccomp else {}),
             "sysctl": _sysctls(config),
             **id_mappings(config.user_namespace),
         },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,16 @@ class Scene:
     """One sandbox for many containers."""
 
     def __init__(self, machine: cri.Machine) -> None:
-        self.client = machine.client
+        self._machine = machine
         self.image = machine.client.pull("busybox:1.28")
-        self.config = cri.sandbox_config("many", machine.logs)
+        self.config = cri.sandbox_config("many", machine.logs, privileged=True)
         self.sandbox = machine.client.run_sandbox(self.config)
         self._count = 0
+
+    @property
+    def client(self) -> cri.Client:
+        """A server that is restarted has a new one."""
+        return self._machine.client
 
     def message(self, command: Sequence[str] = SLEEP, **fields: Any) -> pb.ContainerConfig:
         self._count += 1
@@ -294,3 +301,92 @@ def test_a_pod_in_a_user_namespace(machine: cri.Machine, tmp_path: Path) -> None
     with pytest.raises(grpc.RpcError, match="that of its sandbox"):
         client.create(sandbox, config, plain)
     client.remove_sandbox(sandbox)
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Iterator[Path]:
+    """A file as a vendor's tool writes it, for the length of a test."""
+    folder = Path("/var/run/cdi")
+    made = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    file = folder / f"podspace-test-{tmp_path.name}.yaml"
+    mark = tmp_path / "hook-ran"
+    shared = {"hostPath": str(tmp_path), "containerPath": "/opt/vendor", "options": ["ro", "rbind"]}
+    edits = {
+        "env": ["VENDOR=here"],
+        "deviceNodes": [{"path": "/dev/vendor0", "hostPath": "/dev/kmsg", "permissions": "w"}],
+        "mounts": [shared],
+        "hooks": [{"hookName": "createRuntime", "path": "/bin/touch", "args": ["touch", str(mark)]}],
+    }
+    device = {"name": "0", "containerEdits": edits}
+    file.write_text(json.dumps({"cdiVersion": "0.5.0", "kind": "podspace.test/thing", "devices": [device]}))  # JSON is YAML
+    yield tmp_path
+    file.unlink()
+    if made:
+        folder.rmdir()
+
+
+def test_devices_by_name(scene: Scene, vendor: Path) -> None:
+    (vendor / "file").write_text("of the vendor\n")
+    name = "podspace.test/thing=0"
+    ways: list[dict[str, Any]] = [{"CDI_devices": [pb.CDIDevice(name=name)]}, {"annotations": {"cdi.k8s.io/plugin": name}}]
+    for fields in ways:
+        message = scene.message()
+        message.MergeFrom(pb.ContainerConfig(**fields))
+        container = scene.client.run(scene.sandbox, scene.config, message)
+        assert scene.client.output(container, "sh", "-c", "echo $VENDOR; cat /opt/vendor/file; : > /dev/vendor0") == "here\nof the vendor\n"
+        assert scene.client.exec(container, "sh", "-c", ": < /dev/vendor0").exit_code != 0
+        assert (vendor / "hook-ran").exists()
+        (vendor / "hook-ran").unlink()
+        scene.client.stop(container, grace=0)
+    with pytest.raises(grpc.RpcError, match=r"unresolvable CDI devices podspace\.test/thing=absent"):
+        scene.create(CDI_devices=[pb.CDIDevice(name="podspace.test/thing=absent")])
+
+
+def test_a_folder_of_devices_stands_for_all_in_it(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    os.mknod(tmp_path / "one", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(tmp_path / "below" / "two", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    container = scene.run(devices=[pb.Device(host_path=str(tmp_path), container_path="/dev/group", permissions="rw")])
+    assert scene.client.output(
+        container, "sh", "-c", "head -c 2 /dev/group/below/two | wc -c; echo x > /dev/group/one; ls /dev/group"
+    ).split() == [
+        "2",
+        "below",
+        "one",
+    ]
+
+
+def test_capabilities_another_user_keeps(scene: Scene) -> None:
+    """Without ambient ones a user who is not root has none, whatever is added; as with containerd."""
+    user = {"run_as_user": pb.Int64Value(value=1000)}
+    for field, wanted in (("add_capabilities", "0000000000000000"), ("add_ambient_capabilities", "0000000000000400")):
+        capabilities = pb.Capability(**{field: ["NET_BIND_SERVICE"]}, drop_capabilities=["ALL"])
+        container = scene.run(security={**user, "capabilities": capabilities})
+        status = dict(line.split(":\t", 1) for line in scene.client.output(container, "cat", "/proc/self/status").splitlines())
+        assert {status[key].strip() for key in ("CapEff", "CapPrm", "CapAmb", "CapInh")} == {wanted}, field
+    with pytest.raises(grpc.RpcError, match='unknown capability "CAP_NO_SUCH" to add'):
+        scene.create(security={"capabilities": pb.Capability(add_capabilities=["NO_SUCH"])})
+
+
+def test_a_sandbox_that_is_not_privileged_takes_no_privileged_container(machine: cri.Machine) -> None:
+    config = cri.sandbox_config("plain", machine.logs)
+    sandbox = machine.client.run_sandbox(config)
+    wanted = cri.container_config("one", machine.client.pull("busybox:1.28"), config, command=SLEEP, security={"privileged": True})
+    with pytest.raises(grpc.RpcError, match="no privileged container allowed in sandbox"):
+        machine.client.create(sandbox, config, wanted)
+    machine.client.remove_sandbox(sandbox)
+
+
+def test_the_sandboxes_own_process_is_who_it_should_be(machine: cri.Machine) -> None:
+    config = cri.sandbox_config("who", machine.logs, options={"pid": pb.POD})
+    security = config.linux.security_context
+    security.run_as_user.value, security.run_as_group.value = 1000, 2000
+    security.supplemental_groups.extend([3000])
+    security.seccomp.profile_type = pb.SecurityProfile.Unconfined
+    sandbox = machine.client.run_sandbox(config)
+    container = machine.client.run(sandbox, config, cri.container_config("one", machine.client.pull("busybox:1.28"), config, command=SLEEP))
+    status = dict(line.split(":\t", 1) for line in machine.client.output(container, "cat", "/proc/1/status").splitlines())
+    assert (status["Uid"].split()[0], status["Gid"].split()[0], status["Groups"].strip()) == ("1000", "2000", "3000")
+    assert (status["Seccomp"], status["CapBnd"]) == ("0", "0000000000000000")
+    machine.client.remove_sandbox(sandbox)
