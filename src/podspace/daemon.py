@@ -190,7 +190,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         tls=certificates.server_context(pki),
         ca_certificate=pki.ca.read_text(),
         unix_socket=settings.paths.api_socket,
-        lens=PodLens(engine, images),
+        lens=PodLens(engine, images, seccomp_profiles=settings.seccomp_profiles or settings.paths.seccomp),
         tokens=signer,
     )
     cri = _cri_server(settings, engine, images)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from podspace.kube.json import JSON
-from podspace.lens import audit_findings, audit_manifest, audit_rules, model
+from podspace.lens import audit_filter, audit_findings, audit_manifest, audit_rules, model
+from podspace.oci import capabilities
 
 Tried = Mapping[tuple[str, str], Mapping[str, bool]]
 
@@ -25,11 +26,14 @@ def matrix(parties: Sequence[audit_rules.Party], kernel: audit_rules.Kernel) -> 
 
 
 def of_manifest(
-    pod: JSON, images: Mapping[str, audit_manifest.ImageFacts], kernel: audit_rules.Kernel, available: Sequence[str] | None = None
+    pod: JSON,
+    images: Mapping[str, audit_manifest.ImageFacts],
+    kernel: audit_rules.Kernel,
+    available: Sequence[str] = capabilities.NAMES,
+    filters: audit_filter.Filters | None = None,
 ) -> JSON:
     """``status`` of a ``PodAudit`` for a Pod that does not run (yet)."""
-    more = () if available is None else (available,)
-    computed = matrix(audit_manifest.parties(pod, images, *more), kernel)
+    computed = matrix(audit_manifest.parties(pod, images, available, filters), kernel)
     return _status(pod, computed, images, {})
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CALLS = ("ptrace", "kill")  # looking into /proc takes calls that no program runs without
+Filters = Mapping[str, Mapping[str, Any]]  # container to its seccomp profile as in an OCI spec, {} = none
 _PASSES = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 

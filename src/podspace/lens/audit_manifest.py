@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
-from podspace.lens import audit_rules, model
+from podspace.lens import audit_filter, audit_rules, model
 from podspace.oci import capabilities
 
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
@@ -53,13 +53,25 @@ def shares(pod: JSON) -> bool:
     return bool(spec.get("shareProcessNamespace") or spec.get("hostPID"))
 
 
-def parties(pod: JSON, images: Mapping[str, ImageFacts], available: Sequence[str] = capabilities.NAMES) -> list[audit_rules.Party]:
-    """One for each container. ``images`` by container name; ``available``: what this machine can give."""
-    spec = pod.get("spec") or {}
-    return [_party(placed, spec, images.get(placed.name, ImageFacts()), available) for placed in containers(pod)]
+def own_profile(placed: Placed, pod: JSON) -> str:
+    """The file of its ``Localhost`` seccomp profile, "" if it has none."""
+    of_pod = (pod.get("spec") or {}).get("securityContext") or {}
+    profile = (placed.raw.get("securityContext") or {}).get("seccompProfile") or of_pod.get("seccompProfile") or {}
+    return str(profile.get("localhostProfile") or "") if profile.get("type") == "Localhost" else ""
 
 
-def _party(placed: Placed, spec: JSON, image: ImageFacts, available: Sequence[str]) -> audit_rules.Party:
+def parties(
+    pod: JSON, images: Mapping[str, ImageFacts], available: Sequence[str] = capabilities.NAMES, filters: audit_filter.Filters | None = None
+) -> list[audit_rules.Party]:
+    """One for each container. ``images`` and ``filters`` by container name; ``available``: what this machine can give."""
+    spec, filters = pod.get("spec") or {}, filters or {}
+    return [
+        _party(placed, spec, images.get(placed.name, ImageFacts()), available, audit_filter.refused(filters.get(placed.name, {})))
+        for placed in containers(pod)
+    ]
+
+
+def _party(placed: Placed, spec: JSON, image: ImageFacts, available: Sequence[str], refused: frozenset[str]) -> audit_rules.Party:
     own, of_pod = placed.raw.get("securityContext") or {}, spec.get("securityContext") or {}
     uid = _number(own.get("runAsUser"), of_pod.get("runAsUser"), image.uid)
     gid = _number(own.get("runAsGroup"), of_pod.get("runAsGroup"), image.gid)
@@ -78,6 +90,7 @@ def _party(placed: Placed, spec: JSON, image: ImageFacts, available: Sequence[st
         permitted=held,
         pidns=_pidns(placed, spec),
         userns=("node",) if spec.get("hostUsers") is not False else ("node", "pod"),
+        refused_calls=frozenset() if own.get("privileged") else refused,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from podspace import errors
 from podspace.kube.json import JSON
-from podspace.lens import audit_running, model
+from podspace.lens import audit_filter, model
 from podspace.oci import seccomp_bpf
 
 SECONDS = 10
@@ -29,7 +29,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 Tried = dict[tuple[str, str], dict[str, bool]]
 
 
-def run(census: model.Census, filters: audit_running.Filters) -> Tried:
+def run(census: model.Census, filters: audit_filter.Filters) -> Tried:
     """(actor, target) to what worked. Missing: pairs whose processes ended meanwhile, and actors whose seccomp filter lets no probe run.
 
     Raises: Internal with the probe's words.

@@ -15,8 +15,6 @@ from podspace.linux import idmap, mounts
 _NS_GET_PARENT = 0xB702
 _DEEPEST = 33
 
-Filters = Mapping[str, Mapping[str, Any]]  # container to its seccomp profile as in an OCI spec, {} = none
-
 
 def kernel() -> audit_rules.Kernel:
     """Of this machine."""
@@ -26,7 +24,7 @@ def kernel() -> audit_rules.Kernel:
         return audit_rules.Kernel()
 
 
-def parties(census: model.Census, filters: Filters) -> list[audit_rules.Party]:
+def parties(census: model.Census, filters: audit_filter.Filters) -> list[audit_rules.Party]:
     """Of every main process that is still there, /pause first."""
     found = []
     for process in census.processes:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from podspace import errors
@@ -43,8 +45,9 @@ Seen = TypeVar("Seen")
 class PodLens:
     """Fulfils ``api.lens.Lens``."""
 
-    def __init__(self, engine: Engine, images: ports.Images) -> None:
+    def __init__(self, engine: Engine, images: ports.Images, *, seccomp_profiles: Path) -> None:
         self._engine = engine
+        self._seccomp_profiles = seccomp_profiles
         self._images = images
         self._cgroups = cgroups.detect()
         self._numbers: processes.Numbers = {}
@@ -101,8 +104,7 @@ class PodLens:
         return audit.of_running(pod, audit_running.parties(census, filters), facts, audit_running.kernel(), tried)
 
     async def review(self, pod: JSON) -> JSON:
-        facts = await _in_thread(lambda: self._image_facts(pod))
-        return audit.of_manifest(pod, facts, audit_running.kernel(), self._available())
+        return await _in_thread(lambda: self._reviewed(pod))
 
     async def why(self, pod: JSON, events: Sequence[JSON]) -> JSON:
         findings = (await self.review(pod))["findings"]
@@ -114,8 +116,20 @@ class PodLens:
     def warnings(self, pod: JSON) -> list[str]:
         if not audit_manifest.shares(pod):
             return []
-        found = audit.of_manifest(pod, self._image_facts(pod), audit_running.kernel(), self._available())["findings"]
+        found = self._reviewed(pod)["findings"]
         return [f"{finding['field']}: {finding['message']}" for finding in found if finding["severity"] == "high"]
+
+    def _reviewed(self, pod: JSON) -> JSON:
+        return audit.of_manifest(pod, self._image_facts(pod), audit_running.kernel(), self._available(), self._own_filters(pod))
+
+    def _own_filters(self, pod: JSON) -> dict[str, JSON]:
+        """Profiles of one's own; one that cannot be read refuses nothing here, and the container will not start."""
+        found: dict[str, JSON] = {}
+        for placed in audit_manifest.containers(pod):
+            if name := audit_manifest.own_profile(placed, pod):
+                with contextlib.suppress(OSError, ValueError):
+                    found[placed.name] = json.loads((self._seccomp_profiles / name).read_text())
+        return found
 
     def _image_facts(self, pod: JSON) -> dict[str, audit_manifest.ImageFacts]:
         return {placed.name: self._facts_of(self._find(placed.raw)) for placed in audit_manifest.containers(pod)}

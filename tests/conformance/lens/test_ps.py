@@ -55,6 +55,17 @@ def test_namespaces_of_their_own_are_said_to_be(podspace: Server) -> None:
     assert "one: pid, mnt of its own" in text.replace("cgroup, ", "")
 
 
+def test_in_a_user_namespace_ids_and_names_are_the_containers(podspace: Server) -> None:
+    user = pods.shell("user", "echo x > /tmp/mine; exec sleep 3600", image="nginx", securityContext={"runAsUser": 101})
+    podspace.apply(pods.pod("ps-userns", pods.shell("root"), user, shareProcessNamespace=True, hostUsers=False))
+    podspace.wait_ready("ps-userns")
+    found = {(entry["container"], entry["uid"]): entry["user"] for entry in seen(podspace, "ps-userns")}
+    assert found[("root", 0)] == "root"
+    assert found[("user", 101)] == "nginx"
+    listed = podspace.podspace("files", "ps-userns", "-c", "user", "ls", "/tmp", "-o", "json")
+    assert [(entry["path"], entry["uid"]) for entry in json.loads(listed)["entries"]] == [("/tmp/mine", 101)]
+
+
 def test_a_zombie_is_found_and_stands_out(podspace: Server) -> None:
     # the child's parent becomes sleep, which reaps nobody
     podspace.apply(pods.pod("ps-zombie", pods.shell("z", "true & exec sleep 3600"), shareProcessNamespace=True))
