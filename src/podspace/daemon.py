@@ -30,6 +30,7 @@ from podspace.node.recorder import Recorder
 from podspace.node.scheduler import Scheduler
 from podspace.node.service import NodeAgent
 from podspace.node.streams import PodStreams
+from podspace.node.taint_eviction import TaintEviction
 from podspace.runtime import oci_choice
 from podspace.runtime.engine import Engine
 from podspace.settings import Paths, Settings
@@ -162,6 +163,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     facts = registration.gather_facts(settings)
     kubelet = Recorder(store, component="kubelet", host=facts.name)
     scheduling = Recorder(store, component="default-scheduler")
+    tainting = Recorder(store, component="taint-eviction-controller")
     signer = tokens.Signer(settings.paths.certificates)
     binding = Recorder(store, component="persistentvolume-controller")
     claims = ClaimController(store, binding, folder=settings.paths.volumes, node_name=facts.name)
@@ -203,6 +205,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
                 api.run(ready["api"]),
                 kubelet.run(),
                 scheduling.run(),
+                tainting.run(),
                 binding.run(),
                 *((cri.run(ready["cri"]),) if cri else ()),
             )
@@ -215,6 +218,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
             for service in (
                 agent.run(ready["agent"]),
                 Scheduler(store, scheduling, claims, node_name=facts.name).run(),
+                TaintEviction(store, tainting, node_name=facts.name).run(),
                 claims.run(),
                 node.run(),
                 network_condition.follow(store, engine, facts.name),

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
-from podspace.node import host_ports, requests, support, sysctls
+from podspace.node import fit, host_ports, requests, support, sysctls
+
+_TAINTED = "node(s) had taints that the pod didn't tolerate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,11 @@ class Policy:
 
 def refusal(pod: JSON, others: Iterable[JSON] = (), policy: Policy = Policy()) -> Refusal | None:
     """Return why the node does not run the Pod beside ``others``, which it runs already; None if it does."""
+    spec = pod["spec"]
+    if (spec.get("os") or {}).get("name", "linux") != "linux":
+        return Refusal(reason="PodOSNotSupported", message="Failed to admit pod as the OS field doesn't match node OS")
     if fields := support.unsupported(pod):
         return Refusal(reason="Unsupported", message=support.in_words(fields))
-    spec = pod["spec"]
     if host_ports.taken(pod, others):
         return Refusal(reason="NodePorts", message=f"Predicate NodePorts failed: {host_ports.TAKEN}")
     if words := sysctls.forbidden(spec, policy.allowed_sysctls):
@@ -51,7 +55,12 @@ def _wants_apparmor(spec: JSON) -> bool:
     return any(profile is not None and profile["type"] != "Unconfined" for profile in profiles)
 
 
-def no_room(pod: JSON, others: Iterable[JSON], node: JSON) -> Refusal | None:
-    """Return that the node has not got what the Pod asks for beside ``others``, which run on it."""
-    lacking = requests.lacking(pod, others, node)
-    return None if lacking is None else Refusal(reason=lacking[0], message=lacking[1])
+def misplaced(pod: JSON, others: Iterable[JSON], node: JSON) -> Refusal | None:
+    """Return why this is not the node for the Pod: it lacks what is asked for beside ``others``, or is none of those the Pod may be on."""
+    if lacking := requests.lacking(pod, others, node):
+        return Refusal(reason=lacking[0], message=lacking[1])
+    if not fit.selects(pod["spec"], node):
+        return Refusal(reason="NodeAffinity", message=f"Predicate NodeAffinity failed: {fit.AFFINITY}")
+    if any(taint.get("effect") == "NoExecute" and not fit.tolerates(pod["spec"], taint) for taint in fit.taints(node)):
+        return Refusal(reason="TaintToleration", message=f"Predicate TaintToleration failed: {_TAINTED}")
+    return None

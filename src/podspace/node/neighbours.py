@@ -25,7 +25,9 @@ def is_over(pod: JSON) -> bool:
 
 def gives_way(pod: JSON, previous: JSON | None) -> bool:
     """Whether a change of a Pod may have made room for others."""
-    return previous is not None and (previous["spec"] != pod["spec"] or (is_over(pod) and not is_over(previous)))
+    if previous is None or not previous["spec"].get("nodeName"):
+        return False
+    return previous["spec"] != pod["spec"] or (is_over(pod) and not is_over(previous))
 
 
 def of(store: Store, pod: JSON | None = None) -> list[JSON]:

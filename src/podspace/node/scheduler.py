@@ -1,8 +1,8 @@
 """Binding Pods to this node, or saying in a scheduler's words why not.
 
-The whole of scheduling on one machine: the node's name, selector, taints, and what this version of podspace does not do yet
-(``support``). A Pod that does not fit stays Pending with ``FailedScheduling`` and is looked at again when it or the node changes.
-Source: kube-scheduler's NodeName, NodeAffinity, TaintToleration plugins; KEP-3521 (scheduling gates).
+The whole of scheduling on one machine: does the Pod fit (``fit``), does it ask for what is not honoured (``support``), are its claims bound
+(``claims``)? One that may not run stays Pending with ``FailedScheduling`` and is looked at again when it, the node, or what it waits for
+changes. Nothing is preempted. Source: kube-scheduler; KEP-3521 (scheduling gates).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import time
 from podspace import errors
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import claims, host_ports, neighbours, node_selection, requests, support
+from podspace.node import claims, fit, neighbours, pod_affinity, support
 from podspace.node.claim_controller import ClaimController
 from podspace.node.recorder import Recorder
+from podspace.store.change import Change
 from podspace.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Scheduler:
         self._recorder = recorder
         self._node_name = node_name
         self._postponed = asyncio.Event()
+        self._sociable = False  # a Pod waits that wants to be with others, or without
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
@@ -52,11 +54,22 @@ class Scheduler:
                     async for change in watch:
                         if change.kind != "DELETED" and _may_fit_now(change.obj, change.previous):
                             await self._consider(change.obj)
-                        elif change.kind == "DELETED" or (neighbours.is_over(change.obj) and not neighbours.is_over(change.previous or {})):
+                        if self._may_help_others(change):
                             await self._look_again()
                 except errors.Expired:
                     continue
             return
+
+    def _may_help_others(self, change: Change) -> bool:
+        """Whether a Pod that left, shrank, or is one that others want to be with may let those in that wait."""
+        pod, before = change.obj, change.previous
+        if change.kind == "DELETED" or neighbours.gives_way(pod, before):
+            return True
+        if not self._sociable or not pod["spec"].get("nodeName"):
+            return False
+        if before is None or not before["spec"].get("nodeName"):
+            return True
+        return bool(before["metadata"].get("labels") != pod["metadata"].get("labels"))
 
     async def _follow_node(self) -> None:
         """A taint or cordon taken away may let waiting Pods in."""
@@ -94,6 +107,7 @@ class Scheduler:
             return
         try:
             why_not = await self._why_not(pod)
+            self._sociable |= why_not is not None and pod_affinity.uses(pod)
             await (self._bind(pod) if why_not is None else self._refuse(pod, why_not))
         except (errors.Unavailable, OSError) as error:
             log.warning("scheduling %s again later: %s", pod["metadata"]["name"], error)
@@ -115,15 +129,11 @@ class Scheduler:
             await self._volumes.settle()
             if why_not := claims.obstacle(pod, self._store.get, node, self._store.list("pods")[0]):
                 return why_not
-        return self._lacks(pod, node)
+        found = fit.misfit(pod, fit.Surroundings(node=node, pods=neighbours.of(self._store, pod), namespaces=self._namespaces))
+        return None if found is None else found.sentence(pod["spec"])
 
-    def _lacks(self, pod: JSON, node: JSON) -> str | None:
-        """What others on the node have: a port of the host, or too much of its resources."""
-        running = neighbours.of(self._store, pod)
-        if host_ports.taken(pod, running):
-            return f"1 {host_ports.TAKEN}."
-        short = requests.insufficient(pod, running, node)
-        return f"{', '.join(f'1 {words}' for words in short)}." if short else None
+    def _namespaces(self) -> dict[str, JSON]:
+        return {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._store.list("namespaces")[0]}
 
     async def _look_again(self) -> None:
         """A Pod that left may have made room for those that wait."""
@@ -181,43 +191,10 @@ def _may_fit_now(pod: JSON, previous: JSON | None) -> bool:
 
 
 def misfit(pod: JSON, node: JSON | None) -> str | None:
-    """Return why the Pod cannot run on the node, None if it can. Pure."""
+    """Return why the Pod cannot run on the node whoever else is there, None if it can. Pure."""
     if node is None:
         return "the node is not registered yet."
-    spec = pod["spec"]
-    labels = node["metadata"].get("labels") or {}
-    selector = spec.get("nodeSelector") or {}
-    if any(labels.get(key) != value for key, value in selector.items()) or not _affinity_fits(spec, node):
-        return "1 node(s) didn't match Pod's node affinity/selector."
-    if node.get("spec", {}).get("unschedulable") and not _tolerates(spec, _CORDON):
-        return "1 node(s) were unschedulable."
-    for taint in node.get("spec", {}).get("taints") or ():
-        if taint.get("effect") != "PreferNoSchedule" and not _tolerates(spec, taint):
-            return f"1 node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}."
+    if found := fit.of_node(pod, node):
+        return found.sentence(pod["spec"])
     fields = support.unsupported(pod)
     return f"{support.in_words(fields)}." if fields else None
-
-
-_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-
-
-def _tolerates(spec: JSON, taint: JSON) -> bool:
-    return any(_tolerated_by(toleration, taint) for toleration in spec.get("tolerations") or ())
-
-
-def _tolerated_by(toleration: JSON, taint: JSON) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
-
-
-def _affinity_fits(spec: JSON, node: JSON) -> bool:
-    """requiredDuringSchedulingIgnoredDuringExecution: terms are ORed, the requirements of a term ANDed."""
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    if not required:
-        return True
-    return node_selection.matches(required, node)

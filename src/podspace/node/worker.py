@@ -258,15 +258,15 @@ class PodWorker:
         if self.pod.phase in ("Succeeded", "Failed"):
             return False
         others = list(neighbours.admitted(self._context.store, self.pod.raw))
-        if refused := admission.refusal(self.pod.raw, others, self._context.policy) or self._no_room(others):
+        if refused := admission.refusal(self.pod.raw, others, self._context.policy) or self._misplaced(others):
             self._context.recorder.warning(self.pod.raw, refused.reason, refused.message)
             await podstatus_writer.reject(self._context, self.pod, refused)
             return False
         return True
 
-    def _no_room(self, others: Iterable[JSON]) -> admission.Refusal | None:
+    def _misplaced(self, others: Iterable[JSON]) -> admission.Refusal | None:
         node = self._context.store.get("nodes", "", self._context.facts.name)
-        return None if node is None else admission.no_room(self.pod.raw, others, node)
+        return None if node is None else admission.misplaced(self.pod.raw, others, node)
 
     async def _write(self) -> None:
         self._prober.follow(self.pod, self._observe())

@@ -164,7 +164,10 @@ def test_a_pod_for_another_scheduler_waits_and_says_so(node: Server) -> None:
 
 def test_a_pod_that_asks_for_more_than_there_is_waits(node: Server) -> None:
     node.wait_for("huge", "{.status.conditions[0].reason}=Unschedulable")
-    assert node.pod("huge")["status"]["conditions"][0]["message"] == "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory."
+    message = node.pod("huge")["status"]["conditions"][0]["message"]
+    assert message.startswith(
+        "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. no new claims to deallocate, preemption: "
+    )
 
 
 def test_a_new_sandbox_runs_the_init_containers_again(node: Server) -> None:

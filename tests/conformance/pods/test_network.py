@@ -74,7 +74,7 @@ def test_a_port_that_is_taken(node: Server) -> None:
     assert (status["reason"], status["message"]) == ("NodePorts", f"Pod was rejected: {refused}")
     assert ("NodePorts", refused) in pods.told(node, "by-hand")
     waits = "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
-    assert ("FailedScheduling", waits) in pods.told(node, "second")
+    assert any(reason == "FailedScheduling" and message.startswith(waits) for reason, message in pods.told(node, "second"))
     node.kubectl("delete", "pod", "first")
     node.wait_ready("second")
 

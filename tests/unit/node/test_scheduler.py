@@ -8,6 +8,7 @@ from podspace.node import scheduler, support
 
 NODE: dict[str, Any] = {"metadata": {"name": "n", "labels": {"disk": "ssd", "cores": "8"}}, "spec": {}}
 CONTAINERS = [{"name": "a", "image": "x"}]
+HOPELESS = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
 
 
 def misfit(spec: dict[str, Any], node: dict[str, Any] | None = NODE) -> str | None:
@@ -25,7 +26,7 @@ def test_a_plain_pod_fits() -> None:
 
 def test_a_selector_must_match_the_nodes_labels() -> None:
     assert misfit({"nodeSelector": {"disk": "ssd"}}) is None
-    assert misfit({"nodeSelector": {"disk": "hdd"}}) == "1 node(s) didn't match Pod's node affinity/selector."
+    assert misfit({"nodeSelector": {"disk": "hdd"}}) == f"1 node(s) didn't match Pod's node affinity/selector. {HOPELESS}"
 
 
 @pytest.mark.parametrize(
@@ -45,18 +46,18 @@ def test_required_affinity_is_obeyed(expression: dict[str, Any], fits: bool) -> 
 
 def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
     cordoned = NODE | {"spec": {"unschedulable": True}}
-    assert misfit({}, cordoned) == "1 node(s) were unschedulable."
+    assert misfit({}, cordoned) == f"1 node(s) were unschedulable. {HOPELESS}"
     tainted = NODE | {"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}
-    assert misfit({}, tainted) == "1 node(s) had untolerated taint {k: v}."
+    assert misfit({}, tainted) == f"1 node(s) had untolerated taint(s). {HOPELESS}"
     assert misfit({"tolerations": [{"operator": "Exists"}]}, tainted) is None
     assert misfit({"tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}]}, tainted) is None
 
 
 def test_what_is_not_honoured_is_named_and_not_run() -> None:
-    said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "os": {"name": "windows"}})
-    assert said == (
-        "podspace does not honour spec.volumes[0].nfs (NFS volumes need a cluster's storage), spec.os.name (this machine runs Linux)."
-    )
+    windows = {"windowsOptions": {"runAsUserName": "x"}}
+    said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "securityContext": windows})
+    volume = "spec.volumes[0].nfs (NFS volumes need a cluster's storage)"
+    assert said == f"podspace does not honour {volume}, spec.securityContext.windowsOptions (this machine runs Linux)."
 
 
 def test_every_kind_of_volume_is_either_made_or_named() -> None:

@@ -7,7 +7,7 @@ from podspace.kube.fields.verdict import Types, honoured, kept, refused, refused
 TYPES: Types = {
     "PodSpec": {
         "activeDeadlineSeconds": honoured("conformance/pods/test_restarts.py::test_a_pod_that_takes_too_long_has_failed"),
-        "affinity": honoured("unit/node/test_scheduler.py::test_required_affinity_is_obeyed"),
+        "affinity": honoured("conformance/pods/test_scheduling.py::test_why_a_pod_is_not_run_is_said_in_the_schedulers_words"),
         "automountServiceAccountToken": honoured("unit/kube/test_defaults.py::test_automount_can_be_refused"),
         "containers": honoured("conformance/pods/test_lifecycle.py::test_one_failure_among_successes_fails_the_pod"),
         "dnsConfig": honoured("conformance/pods/test_environment.py::test_resolvers"),
@@ -26,10 +26,10 @@ TYPES: Types = {
         "imagePullSecrets": honoured("conformance/pods/test_images.py::test_a_registry_that_wants_a_password"),
         "initContainers": honoured("conformance/pods/test_lifecycle.py::test_init_containers_run_in_order"),
         "nodeName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_bound_by_hand_is_refused_if_it_needs_what_is_not_done"),
-        "nodeSelector": honoured("unit/node/test_scheduler.py::test_a_selector_must_match_the_nodes_labels"),
-        "os": kept("The machine runs Linux; any other system is refused."),
+        "nodeSelector": honoured("conformance/pods/test_scheduling.py::test_why_a_pod_is_not_run_is_said_in_the_schedulers_words"),
+        "os": honoured("conformance/pods/test_scheduling.py::test_another_operating_system_is_not_this_nodes"),
         "overhead": refused_by_api("Pod Overhead set without corresponding RuntimeClass defined Overhead"),
-        "preemptionPolicy": kept("No Pod is evicted to make room for another."),
+        "preemptionPolicy": kept("No Pod is evicted to make room for another, whatever their priorities."),
         "priority": kept("Pods are bound in the order they come; it is shown, and orders nothing."),
         "priorityClassName": honoured("unit/kube/test_defaults.py::test_a_system_priority_class_has_its_number"),
         "readinessGates": honoured("conformance/pods/test_probes.py::test_readiness_gates_wait_for_conditions_of_others"),
@@ -40,7 +40,7 @@ TYPES: Types = {
         "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_container_that_is_restarted_backs_off_and_its_pod_runs"),
         "runtimeClassName": refused_by_api("pod rejected: RuntimeClass"),
         "schedulerName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_for_another_scheduler_waits_and_says_so"),
-        "schedulingGates": kept("The Pod waits until nobody holds a gate any more."),
+        "schedulingGates": honoured("conformance/pods/test_scheduling.py::test_gates_hold_a_pod_back"),
         "schedulingGroup": refused("there are no groups of Pods that are scheduled together"),
         "securityContext": honoured("conformance/pods/test_isolation.py::test_users_and_groups"),
         "serviceAccount": honoured("unit/kube/test_defaults.py::test_the_deprecated_service_account_field_mirrors_the_new_one"),
@@ -53,8 +53,8 @@ TYPES: Types = {
         "terminationGracePeriodSeconds": honoured(
             "conformance/page/test_lives_and_deaths.py::test_deleting_waits_for_the_grace_period_and_not_longer"
         ),
-        "tolerations": honoured("unit/node/test_scheduler.py::test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it"),
-        "topologySpreadConstraints": kept("With one node all Pods are where they have to be."),
+        "tolerations": honoured("conformance/pods/test_scheduling.py::test_a_taint_of_the_node_takes_the_pods_that_do_not_bear_it"),
+        "topologySpreadConstraints": honoured("unit/node/test_topology_spread.py::test_one_domain_is_even_unless_more_are_asked_for"),
         "volumes": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
     },
 }

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from podspace.kube.fields.verdict import Types, honoured, kept, refused
+from podspace.kube.fields.verdict import Types, honoured, kept
 
 _AFFINITY = "unit/node/test_scheduler.py::test_required_affinity_is_obeyed"
 _TAINTS = "unit/node/test_scheduler.py::test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it"
-_ONE_NODE = kept("There is one node: wherever Pods have to be or must not be together, it is there.")
+_OTHERS = "unit/node/test_pod_affinity.py::test_affinity_to_others_is_about_this_node"
+_BOOTSTRAP = "conformance/pods/test_scheduling.py::test_pods_that_must_not_be_together_wait_for_each_other"
 _PREFERENCE = kept("With one node there is nothing to prefer.")
-_SPREAD = kept("With one node all Pods are where they have to be.")
+_SPREAD = "unit/node/test_topology_spread.py::test_one_domain_is_even_unless_more_are_asked_for"
 
 TYPES: Types = {
     "Affinity": {
         "nodeAffinity": honoured(_AFFINITY),
-        "podAffinity": _ONE_NODE,
-        "podAntiAffinity": _ONE_NODE,
+        "podAffinity": honoured(_OTHERS, _BOOTSTRAP),
+        "podAntiAffinity": honoured(_OTHERS, _BOOTSTRAP),
     },
     "LabelSelector": {
-        "matchExpressions": _ONE_NODE,
-        "matchLabels": _ONE_NODE,
+        "matchExpressions": honoured(_OTHERS, _BOOTSTRAP),
+        "matchLabels": honoured(_OTHERS, _BOOTSTRAP),
     },
     "LabelSelectorRequirement": {
-        "key": _ONE_NODE,
-        "operator": _ONE_NODE,
-        "values": _ONE_NODE,
+        "key": honoured(_OTHERS, _BOOTSTRAP),
+        "operator": honoured(_OTHERS, _BOOTSTRAP),
+        "values": honoured(_OTHERS, _BOOTSTRAP),
     },
     "NodeAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": _PREFERENCE,
@@ -43,25 +44,25 @@ TYPES: Types = {
     },
     "PodAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": _PREFERENCE,
-        "requiredDuringSchedulingIgnoredDuringExecution": _ONE_NODE,
+        "requiredDuringSchedulingIgnoredDuringExecution": honoured(_OTHERS, _BOOTSTRAP),
     },
     "PodAffinityTerm": {
-        "labelSelector": _ONE_NODE,
-        "matchLabelKeys": _ONE_NODE,
-        "mismatchLabelKeys": _ONE_NODE,
-        "namespaceSelector": _ONE_NODE,
-        "namespaces": _ONE_NODE,
-        "topologyKey": _ONE_NODE,
+        "labelSelector": honoured(_OTHERS, _BOOTSTRAP),
+        "matchLabelKeys": honoured(_OTHERS, _BOOTSTRAP),
+        "mismatchLabelKeys": honoured(_OTHERS, _BOOTSTRAP),
+        "namespaceSelector": honoured(_OTHERS, _BOOTSTRAP),
+        "namespaces": honoured(_OTHERS, _BOOTSTRAP),
+        "topologyKey": honoured(_OTHERS, _BOOTSTRAP),
     },
     "PodAntiAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": _PREFERENCE,
-        "requiredDuringSchedulingIgnoredDuringExecution": _ONE_NODE,
+        "requiredDuringSchedulingIgnoredDuringExecution": honoured(_OTHERS, _BOOTSTRAP),
     },
     "PodOS": {
-        "name": refused("this machine runs Linux", when=lambda value, _: value != "linux", example="windows"),
+        "name": honoured("conformance/pods/test_scheduling.py::test_another_operating_system_is_not_this_nodes"),
     },
     "PodSchedulingGate": {
-        "name": kept("The Pod waits until nobody holds a gate any more."),
+        "name": honoured("conformance/pods/test_scheduling.py::test_gates_hold_a_pod_back"),
     },
     "PreferredSchedulingTerm": {
         "preference": _PREFERENCE,
@@ -71,18 +72,18 @@ TYPES: Types = {
         "effect": honoured(_TAINTS),
         "key": honoured(_TAINTS),
         "operator": honoured(_TAINTS),
-        "tolerationSeconds": kept("No Pod is evicted from its only node."),
+        "tolerationSeconds": honoured("conformance/pods/test_scheduling.py::test_a_taint_of_the_node_takes_the_pods_that_do_not_bear_it"),
         "value": honoured(_TAINTS),
     },
     "TopologySpreadConstraint": {
-        "labelSelector": _SPREAD,
-        "matchLabelKeys": _SPREAD,
-        "maxSkew": _SPREAD,
-        "minDomains": _SPREAD,
-        "nodeAffinityPolicy": _SPREAD,
-        "nodeTaintsPolicy": _SPREAD,
-        "topologyKey": _SPREAD,
-        "whenUnsatisfiable": _SPREAD,
+        "labelSelector": honoured(_SPREAD),
+        "matchLabelKeys": honoured(_SPREAD),
+        "maxSkew": honoured(_SPREAD),
+        "minDomains": honoured(_SPREAD),
+        "nodeAffinityPolicy": kept("With one node there is no other to count or to leave out."),
+        "nodeTaintsPolicy": kept("With one node there is no other to count or to leave out."),
+        "topologyKey": honoured(_SPREAD),
+        "whenUnsatisfiable": honoured(_SPREAD),
     },
     "WeightedPodAffinityTerm": {
         "podAffinityTerm": _PREFERENCE,
