@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def run(settings: Settings) -> Iterator[Check]:
     yield _program("conmon", "watches containers while the server is away")
     yield _pause()
     yield _nft()
+    yield from _forwarding(settings)
     yield _resources()
     yield _disk(settings)
     yield _registries(settings)
@@ -227,6 +229,21 @@ def _nft() -> Check:
         if found
         else _warn("nft", "not found: Pods reach the host and each other, but nothing else", "apt install nftables")
     )
+
+
+def _forwarding(settings: Settings) -> Iterator[Check]:
+    """Docker, and some firewalls, drop what is forwarded for others: no rule of ours can let it through, for every table has its say."""
+    for family, program in (("ip", "iptables"), ("ip6", "ip6tables")) if shutil.which("nft") else ():
+        done = subprocess.run(["nft", "list", "table", family, "filter"], capture_output=True, text=True, check=False)
+        if drops_forwarded(done.stdout, settings.bridge_name):
+            ways = [f"{program} -I FORWARD -{way} {settings.bridge_name} -j ACCEPT" for way in "io"]
+            yield _warn("forwarding", f"{program} drops what Pods and others say to each other ({family} filter FORWARD)", "; ".join(ways))
+
+
+def drops_forwarded(table: str, bridge: str) -> bool:
+    """Whether a listing of ``filter`` has a FORWARD chain that drops and does not know the bridge."""
+    chain = table.partition("chain FORWARD {")[2].partition("}")[0]
+    return "hook forward" in chain and "policy drop" in chain and f'ifname "{bridge}"' not in chain
 
 
 def _resources() -> Check:

@@ -108,7 +108,10 @@ class Networks:
         async for _ in folders.follow(self._cni.folder):
             problem = await self._cni.problem()
             if problem != told:
-                log.info("network of Pods by CNI: %s", problem or "ready")
+                if problem:
+                    log.warning("network of Pods by CNI: %s", problem)
+                else:
+                    log.info("network of Pods by CNI: ready")
                 told = problem
             for listener in self._listeners:
                 listener()

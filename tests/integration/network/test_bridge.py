@@ -83,12 +83,14 @@ async def _listen(pid: int, address: str) -> socket.socket:
     return listener
 
 
-async def _connect(pid: int | None, address: str, port: int = 80, *, seconds: float = 3) -> None:
+async def _connect(pid: int | None, address: str, port: int = 80, *, seconds: float = 3, source: str = "") -> None:
     """Raises if nothing answers at once."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     client = socket.socket(family) if pid is None else netns.open_socket(pid, family)
     with client:
         client.settimeout(seconds)
+        if source:
+            client.bind((source, 0))
         await asyncio.get_running_loop().run_in_executor(None, client.connect, (address, port))
 
 
@@ -193,6 +195,7 @@ def test_a_port_of_the_host_is_reached_from_everywhere(machine: Callable[[Body],
                     await _connect(caller, "198.51.100.1", 8080)
                     await _connect(caller, "2001:db8::1", 8080)
                 await _connect(None, "127.0.0.1", 8080)
+                await _connect(None, "127.0.0.1", 8080, source="198.51.100.1")  # NodeConformance does
                 await _connect(neighbour, gateway, 8080)
             assert not await _slips_in(neighbour, gateway)
             await network.detach("pod")

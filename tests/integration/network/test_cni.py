@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from podspace import errors, settings
-from podspace.linux import mounts, netns
+from podspace.linux import folders, mounts, netns
 from podspace.network import choice
 from podspace.network.attachment import Attachment, HostPort
 from podspace.network.cni.config import NotInitialized
@@ -163,6 +164,27 @@ def test_a_plugin_that_fails_is_told_in_its_words_and_the_others_are_undone(mach
     machine.run(body)
 
 
+def test_a_plugin_that_takes_too_long_is_killed_and_undone(machine: Machine, pod: Attachment) -> None:
+    """As when a kubelet's deadline is over: RunPodSandbox is cancelled, and discarding the sandbox detaches it."""
+    machine.configure()
+    (machine.bin / "three").write_text(PLUGIN + '[ "$CNI_COMMAND" != ADD ] || { echo $$ > "$here/pid"; exec sleep 600 > /dev/null; }\n')
+
+    async def body(networks: choice.Networks) -> None:
+        attaching = asyncio.ensure_future(networks.attach(pod))
+        async with asyncio.timeout(10):
+            async for _ in folders.follow(machine.bin):
+                if (machine.bin / "pid").exists() and (machine.bin / "pid").read_text():
+                    break
+        attaching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attaching
+        assert not Path(f"/proc/{(machine.bin / 'pid').read_text().strip()}").exists()
+        await networks.detach(pod.sandbox_id)
+        assert machine.verbs() == ["ADD one", "ADD three", "DEL three", "DEL one"]
+
+    machine.run(body)
+
+
 def test_after_kill_9_what_lives_is_checked_and_what_died_is_deleted(machine: Machine, pod: Attachment) -> None:
     machine.configure()
 
@@ -212,6 +234,23 @@ def test_after_a_reboot_addresses_are_given_back_without_a_netns(machine: Machin
 
     machine.run(first)
     machine.run(second)
+
+
+def test_a_port_that_no_plugin_forwards_is_refused_to_pods_of_our_own(
+    machine: Machine, pod: Attachment, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.configure(plugins=[{"type": "one"}])
+
+    async def body(networks: choice.Networks) -> None:
+        ours = dataclasses.replace(pod, owner="node")
+        with pytest.raises(errors.Unsupported, match="network net has no plugin that is capable of portMappings"):
+            await networks.attach(ours)
+        assert machine.calls() == []
+        await networks.attach(pod)  # a kubelet's, as with containerd
+        assert "has no plugin that is capable of portMappings" in caplog.text
+        await networks.detach(pod.sandbox_id)
+
+    machine.run(body)
 
 
 def test_plugins_that_can_say_whether_they_are_ready_are_asked(machine: Machine) -> None:

@@ -124,3 +124,31 @@ def test_a_registrys_refusal_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: 
 @pytest.mark.parametrize(("size", "text"), [(0, "0B"), (999, "999B"), (12_345_678, "12.3MB"), (1_000_000_000, "1GB")])
 def test_sizes_are_short(size: int, text: str) -> None:
     assert image.human_size(size) == text
+
+
+FORWARD = """\
+table ip filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy %s;
+		%s
+	}
+
+	chain OTHER {
+		iifname "podspace0" accept
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "drops"),
+    [
+        ("drop", "", True),
+        ("accept", "", False),
+        ("drop", 'iifname "podspace0" counter packets 0 bytes 0 accept', False),
+        ("drop", 'iifname "docker0" counter packets 0 bytes 0 accept', True),
+    ],
+)
+def test_a_machine_that_drops_what_is_forwarded_is_noticed(policy: str, rule: str, drops: bool) -> None:
+    assert checks.drops_forwarded(FORWARD % (policy, rule), "podspace0") is drops
+    assert not checks.drops_forwarded("", "podspace0")

@@ -8,7 +8,7 @@ import pytest
 
 from podspace import errors
 from podspace.network.attachment import Attachment, HostPort
-from podspace.network.cni import capabilities, plugin, results
+from podspace.network.cni import capabilities, config, plugin, results
 
 WANTED = Attachment(
     sandbox_id="abc",
@@ -63,6 +63,14 @@ def test_a_bandwidth_that_cannot_be_is_refused_in_a_kubelets_words(bandwidth: st
     with pytest.raises(errors.BadRequest) as refused:
         capabilities.of(wanted)
     assert said in str(refused.value)
+
+
+def test_what_a_pod_asks_for_and_no_plugin_does_is_noticed() -> None:
+    network = config.NetworkConfig(name="n", version="1.0.0", plugins=({"type": "x"}, BRIDGE))
+    assert capabilities.unheard(network, capabilities.of(WANTED)) == ["bandwidth"]
+    deaf = config.NetworkConfig(name="n", version="1.0.0", plugins=({"type": "x"},))
+    assert capabilities.unheard(deaf, capabilities.of(WANTED)) == ["portMappings", "bandwidth"]
+    assert capabilities.unheard(deaf, capabilities.of(Attachment(sandbox_id="abc", pid=1, dns_servers=("192.0.2.1",)))) == []
 
 
 def test_the_arguments_say_whose_sandbox_it_is() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from podspace.kube.json import JSON
 from podspace.linux import qdisc
 from podspace.network.attachment import Attachment, HostPort
+from podspace.network.cni.config import NetworkConfig
 
 
 def of(wanted: Attachment, pod_cidrs: Sequence[str] = ()) -> JSON:
@@ -29,6 +30,12 @@ def for_plugin(plugin: JSON, given: JSON) -> JSON:
     """Those of ``given`` that the plugin's configuration declares."""
     declared = plugin.get("capabilities") or {}
     return {name: value for name, value in given.items() if declared.get(name) is True}
+
+
+def unheard(config: NetworkConfig, given: JSON) -> list[str]:
+    """What a Pod's spec asks for and no plugin of the network is capable of."""
+    heard = {name for plugin in config.plugins for name, value in (plugin.get("capabilities") or {}).items() if value is True}
+    return [name for name in ("portMappings", "bandwidth") if name in given and name not in heard]
 
 
 def arguments(wanted: Attachment) -> str:

@@ -65,7 +65,10 @@ class CniNetwork:
         return self._records.has(sandbox_id) or (self._pins / sandbox_id).exists()
 
     async def attach(self, wanted: Attachment) -> tuple[str, ...]:
-        """Raises: config.NotInitialized, Unavailable (a plugin's words), BadRequest. Failed or cancelled: ``detach`` undoes."""
+        """Raises: config.NotInitialized, Unavailable (a plugin's words), Unsupported (what a Pod of ours asks no plugin does), BadRequest.
+
+        Failed or cancelled: ``detach`` undoes.
+        """
         before = self._records.get(wanted.sandbox_id)
         if before is not None and before.result is not None:
             return _addresses(before)
@@ -75,6 +78,7 @@ class CniNetwork:
             arguments=capabilities.arguments(wanted),
             given=capabilities.of(wanted, self._pod_cidrs),
         )
+        _refuse_unheard(wanted, record)
         await asyncio.to_thread(self._records.save, record)
         await asyncio.to_thread(self._pin, wanted)
         try:
@@ -143,6 +147,17 @@ class CniNetwork:
         pin = self._pins / sandbox_id
         mounts.unmount(pin)
         pin.unlink(missing_ok=True)
+
+
+def _refuse_unheard(wanted: Attachment, record: Record) -> None:
+    """A Pod of our own is not run without what it asks for. A kubelet's is, as with containerd; the log says what it lacks."""
+    lacking = capabilities.unheard(record.config, record.given)
+    if not lacking:
+        return
+    words = f"network {record.config.name} has no plugin that is capable of {', '.join(lacking)}, which the Pod asks for"
+    if wanted.owner == "node":
+        raise errors.Unsupported(words)
+    log.warning("sandbox %s (%s/%s): %s", wanted.sandbox_id, wanted.namespace, wanted.name, words)
 
 
 def _addresses(record: Record) -> tuple[str, ...]:
