@@ -29,6 +29,7 @@ from podspace.tokens import Signer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from podspace.api.lens import Lens
+    from podspace.api.quota_keeper import QuotaKeeper
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 _BROWSERS = ("curl/", "Wget/", "Mozilla/")  # who reads with the eye gets pretty print
@@ -43,6 +44,7 @@ class Services:
     now: Callable[[], float]
     streams: OpenStreams
     snapshots: Snapshots
+    quotas: QuotaKeeper
     lens: Lens | None = None
     tokens: Signer | None = None
     sessions: Sessions = field(default_factory=Sessions)  # exec, attach, port-forward, logs

@@ -102,8 +102,7 @@ async def _create(call: Call, config: JSON, *, dry_run: bool) -> web.StreamRespo
     metadata.fill_new(obj, namespace=call.target.namespace, created=call.services.timestamp())
     handlers_create.require_namespace(call, call.target.name)
     stored = handlers_create.prepare_new(call, obj, ownership.encoded(applied))
-    if not dry_run:
-        stored = await call.store.create(call.strategy.key, stored, durable=call.strategy.durable)
+    stored = await handlers_create.save_new(call, stored, dry_run=dry_run)
     return call.answer(shape.one(call, stored), code=201)
 
 

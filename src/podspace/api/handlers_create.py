@@ -23,13 +23,18 @@ async def create(call: Call) -> web.StreamResponse:
     check_namespace(call, obj)
     metadata.fill_new(obj, namespace=call.target.namespace, created=call.services.timestamp())
     require_namespace(call, metadata.name_of(obj))
-    stored = prepare_new(call, obj)
-    if options.dry_run:
-        metadata.of(stored).pop("resourceVersion", None)
-        refuse_duplicate(call, metadata.name_of(stored))
-    else:
-        stored = await call.store.create(call.strategy.key, stored, durable=call.strategy.durable)
+    stored = await save_new(call, prepare_new(call, obj), dry_run=options.dry_run)
     return call.answer(shape.one(call, stored), code=201)
+
+
+async def save_new(call: Call, stored: JSON, *, dry_run: bool) -> JSON:
+    """Write it down if there is room.  Raises: AlreadyExists, Forbidden, Unavailable."""
+    async with call.services.quotas.room(call.target.resource, call.target.namespace, stored):
+        if not dry_run:
+            return await call.store.create(call.strategy.key, stored, durable=call.strategy.durable)
+    metadata.of(stored).pop("resourceVersion", None)
+    refuse_duplicate(call, metadata.name_of(stored))
+    return stored
 
 
 async def decoded(call: Call, field_validation: str) -> JSON:
@@ -70,14 +75,18 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
 
 
 def _admit(call: Call, obj: JSON) -> None:
-    from podspace.kube import admission, resources
+    from podspace.kube import admission, limits, resources, services
 
     match call.target.resource.kind:
         case "Pod":
             _admit_account(call, obj)
             admission.admit_pod(obj)
+            limits.admit_pod(obj, call.store.list("limitranges", call.target.namespace)[0])
+        case "Service":
+            services.allocate(obj, {(one.get("spec") or {}).get("clusterIP", "") for one in call.store.list("services")[0]})
         case "PersistentVolumeClaim":
             admission.admit_claim(obj, call.store.list(resources.STORAGECLASSES.qualified)[0])
+            limits.admit_claim(obj, call.store.list("limitranges", call.target.namespace)[0])
 
 
 def _admit_account(call: Call, pod: JSON) -> None:

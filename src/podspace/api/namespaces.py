@@ -14,6 +14,7 @@ from podspace import errors
 from podspace.api import deletion, metadata, registry
 from podspace.api.call import Services
 from podspace.api.strategy_cluster import NAME_LABEL
+from podspace.kube import services as kube_services
 from podspace.kube.json import JSON
 from podspace.store.store import Delete
 
@@ -30,6 +31,8 @@ async def bootstrap(services: Services, ca_certificate: str) -> None:
     for name in ALWAYS_THERE:
         if services.store.get(_KEY, "", name) is None:
             await _create(services, _KEY, _namespace(name))
+    if services.store.get("services", "default", "kubernetes") is None:
+        await _create(services, "services", _api_service(), namespace="default")
     for namespace in services.store.list(_KEY)[0]:
         await furnish(services, namespace, ca_certificate)
 
@@ -129,6 +132,28 @@ def _namespace(name: str) -> JSON:
         "metadata": {"name": name, "labels": {NAME_LABEL: name}},
         "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Active"},
+    }
+
+
+def _api_service() -> JSON:
+    """The Service that stands for the API server in every cluster: tests and clients look for it."""
+    port = {"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}
+    address = kube_services.API_ADDRESS
+    return {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "ports": [port],
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+        },
+        "status": {"loadBalancer": {}},
     }
 
 

@@ -5,7 +5,7 @@ Called by ``dispatch`` and by whoever writes an object outside a request (namesp
 
 from __future__ import annotations
 
-from podspace.api.strategy import LeaseStrategy, ServiceAccountStrategy, StatusStrategy, Strategy
+from podspace.api.strategy import LeaseStrategy, ServiceAccountStrategy, ServiceStrategy, StatusStrategy, Strategy
 from podspace.api.strategy_cluster import EventStrategy, EventViewStrategy, NamespaceStrategy, NodeStrategy
 from podspace.api.strategy_pod import PodStrategy
 from podspace.api.strategy_storage import ClaimStrategy, VolumeStrategy
@@ -15,7 +15,8 @@ _CLASSES: dict[str, type[Strategy]] = {
     "pods": PodStrategy,
     "namespaces": NamespaceStrategy,
     "nodes": NodeStrategy,
-    "services": StatusStrategy,
+    "resourcequotas": StatusStrategy,
+    "services": ServiceStrategy,
     "persistentvolumes": VolumeStrategy,
     "persistentvolumeclaims": ClaimStrategy,
     "serviceaccounts": ServiceAccountStrategy,

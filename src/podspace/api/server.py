@@ -26,6 +26,7 @@ from podspace.api import call, namespaces
 from podspace.api.backend import Backend
 from podspace.api.dispatch import Dispatcher
 from podspace.api.lens import Lens
+from podspace.api.quota_keeper import QuotaKeeper
 from podspace.api.snapshots import Snapshots
 from podspace.api.streams import OpenStreams
 from podspace.store.store import Store
@@ -66,7 +67,14 @@ class ApiServer:
         self._ca_certificate = ca_certificate
         self._unix_socket = unix_socket
         self.services = call.Services(
-            store=store, backend=backend, now=now, streams=OpenStreams(), snapshots=Snapshots(), lens=lens, tokens=tokens
+            store=store,
+            backend=backend,
+            now=now,
+            streams=OpenStreams(),
+            snapshots=Snapshots(),
+            quotas=QuotaKeeper(store),
+            lens=lens,
+            tokens=tokens,
         )
         self.address: tuple[str, int] | None = None
 
@@ -80,8 +88,10 @@ class ApiServer:
         await runner.setup()
         try:
             await self._listen(runner)
-            ready.set()
-            await namespaces.Controller(self.services, self._ca_certificate).run()
+            async with asyncio.TaskGroup() as controllers:
+                controllers.create_task(self.services.quotas.run())
+                ready.set()
+                await namespaces.Controller(self.services, self._ca_certificate).run()
         finally:
             self.services.streams.close_all()
             await self.services.sessions.end(_CLEANUP_SECONDS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from podspace import errors
 from podspace.api import metadata
-from podspace.kube import resources, schema
+from podspace.kube import resources, schema, services
 from podspace.kube.json import JSON
 
 
@@ -65,9 +65,22 @@ class Strategy:
 
 
 class StatusStrategy(Strategy):
-    """Kinds whose status is written by its own path: Nodes, Services."""
+    """Kinds whose status is written by its own path."""
 
     status_is_separate = True
+
+
+class ServiceStrategy(StatusStrategy):
+    answers_object_on_delete = True
+
+    def prepare_create(self, obj: JSON) -> None:
+        super().prepare_create(obj)
+        obj["status"] = {"loadBalancer": {}}
+
+    def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
+        if not subresource:
+            services.keep(new, old)
+        super().prepare_update(new, old, subresource)
 
 
 class LeaseStrategy(Strategy):

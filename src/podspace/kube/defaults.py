@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from podspace.kube import images, quantity, schema
+from podspace.kube import images, limits, quantity, schema
 from podspace.kube.json import JSON
 
 DEFAULT_MODE = 0o644
@@ -332,6 +332,7 @@ _SETTERS: dict[str, Callable[[JSON], None]] = {
     "Namespace": _namespace,
     "Node": _node,
     "Service": _service,
+    "LimitRange": limits.complete,
     "PersistentVolume": _persistent_volume,
     "PersistentVolumeClaim": _persistent_volume_claim,
     "StorageClass": _storage_class,

@@ -124,6 +124,19 @@ def _service(obj: JSON, age: str, now: float) -> list[Any]:
     ]
 
 
+def _limit_range(obj: JSON, age: str, now: float) -> list[Any]:
+    return [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp") or NONE]
+
+
+def _resource_quota(obj: JSON, age: str, now: float) -> list[Any]:
+    status = obj.get("status") or {}
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    told = {name: f"{name}: {used.get(name, '0')}/{value}" for name, value in sorted(hard.items())}
+    requests = ", ".join(words for name, words in told.items() if not name.startswith("limits."))
+    limits = ", ".join(words for name, words in told.items() if name.startswith("limits."))
+    return [obj["metadata"]["name"], requests, limits, age]
+
+
 def _external_ip(obj: JSON, spec: JSON) -> str:
     if spec.get("type") == "ExternalName":
         return str(spec.get("externalName", ""))
@@ -147,6 +160,8 @@ _CELLS: Mapping[str, Callable[[JSON, str, float], list[Any]]] = {
     "configmaps": _config_map,
     "secrets": _secret,
     "namespaces": _namespace,
+    "limitranges": _limit_range,
+    "resourcequotas": _resource_quota,
     "services": _service,
     "leases.coordination.k8s.io": _lease,
     "persistentvolumes": table_storage.volume,

@@ -55,6 +55,13 @@ _COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Count*", "Event.count"),
         ("Name*", "ObjectMeta.name"),
     ),
+    "limitranges": (_NAME, ("Created At", "ObjectMeta.creationTimestamp")),
+    "resourcequotas": (
+        _NAME,
+        ("Request", "Request represents a minimum amount of cpu/memory that a container may consume."),
+        ("Limit", "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node."),
+        _AGE,
+    ),
     "services": (
         _NAME,
         ("Type", "ServiceSpec.type"),

@@ -11,8 +11,11 @@ from collections.abc import Callable
 
 from podspace import errors
 from podspace.kube import (
+    limits,
     names,
+    quotas,
     resources,
+    services,
     validation_kinds,
     validation_metadata,
     validation_pod,
@@ -31,6 +34,9 @@ _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Event": validation_kinds.event,
     "Node": validation_kinds.node,
     "Lease": validation_kinds.lease,
+    "LimitRange": limits.rules,
+    "ResourceQuota": quotas.rules,
+    "Service": services.rules,
     "PersistentVolume": validation_storage.volume,
     "PersistentVolumeClaim": validation_storage.claim,
     "StorageClass": validation_storage.storage_class,
@@ -43,6 +49,9 @@ _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("ConfigMap", ""): validation_kinds.config_map_update,
     ("Secret", ""): validation_kinds.secret_update,
     ("Node", ""): validation_kinds.node_update,
+    ("LimitRange", ""): lambda report, new, _: limits.rules(report, new),
+    ("ResourceQuota", ""): lambda report, new, _: quotas.rules(report, new),
+    ("Service", ""): lambda report, new, _: services.rules(report, new),
     ("PersistentVolume", ""): validation_storage.volume_update,
     ("PersistentVolumeClaim", ""): validation_storage.claim_update,
     ("StorageClass", ""): validation_storage.storage_class_update,
@@ -74,6 +83,8 @@ def validate_update(kind: str, new: JSON, old: JSON, subresource: str = "") -> l
 
 def warnings(kind: str, obj: JSON) -> list[str]:
     """Texts for Warning headers about an object that is accepted."""
+    if kind == "Service":
+        return [services.WARNING] if (obj.get("spec") or {}).get("clusterIP") != services.API_ADDRESS else []
     return validation_warnings.pod(obj) if kind == "Pod" else []
 
 

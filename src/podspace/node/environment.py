@@ -41,7 +41,7 @@ class Surroundings:
 
 def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str, str], ...]:
     """Return the variables in order, a later one winning over an earlier one of the same name.  Raises: ConfigError."""
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = dict(here.services)
     for source in container.raw.get("envFrom") or ():
         variables.update(_from_source(pod, source, here.lookup))
     for item in container.raw.get("env") or ():
@@ -49,7 +49,7 @@ def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str
         if value is not None:
             variables.pop(item["name"], None)
             variables[item["name"]] = value
-    return tuple((variables | {name: value for name, value in here.services.items() if name not in variables}).items())
+    return tuple(variables.items())
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from podspace import certificates, errors
 from podspace.aio import together
 from podspace.image.model import Image
+from podspace.kube import services
 from podspace.node import (
     api_address,
     configs,
@@ -206,6 +207,14 @@ def _failed(context: NodeContext, pod: Pod, state: PodState, container: Containe
     return state.retry_at[container.name]
 
 
+def _services(context: NodeContext, pod: Pod) -> dict[str, str]:
+    """Variables of the namespace's Services unless the Pod wants none; those of the API server where it can be reached."""
+    found: dict[str, str] = {}
+    if pod.spec.get("enableServiceLinks", True):
+        found |= services.variables(context.store.list("services", pod.namespace)[0])
+    return found | api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), ""))
+
+
 async def _configure(
     context: NodeContext,
     pod: Pod,
@@ -223,9 +232,8 @@ async def _configure(
     identity.check_non_root(pod, container, image.config.user)
     if fields := support.unsupported_in(container.raw, pod.spec):  # an ephemeral container never met the scheduler
         raise ConfigError(support.in_words(fields))
-    services = api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), ""))
     here = environment.Surroundings(
-        lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes.folders, services=services
+        lookup=context.lookup, node=context.facts, pod_ips=ips, volumes=state.volumes.folders, services=_services(context, pod)
     )
     env = environment.build(pod, container, here)
     shown = await volume_mounts.sources(paths.pods / pod.uid, container, state.volumes.folders, images, dict(env))

@@ -100,7 +100,7 @@ class Store:
         Raises: Expired if the history does not reach back that far; the iterator raises it when its consumer falls behind.
         """
         after = self.revision if since is None else since
-        backlog = self._history.since(after, resource, namespace)
+        backlog = [] if since is None else self._history.since(after, resource, namespace)
         watches = self._watches.setdefault(resource, set())
         watch = Watch(namespace=namespace, after=after, backlog=backlog, newest=lambda: self.revision, detach=watches.discard)
         watches.add(watch)

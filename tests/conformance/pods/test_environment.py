@@ -297,3 +297,13 @@ def test_a_volume_in_memory_outlives_the_server(own_server: Server) -> None:
     own_server.kill()
     own_server.start()
     assert own_server.exec("kept", "c", "cat", "/v/x") == "still here\n"
+
+
+def test_services_are_told_as_variables_unless_links_are_off(node: Server) -> None:
+    node.kubectl("create", "service", "clusterip", "links", "--tcp=80:80")
+    address = node.kubectl("get", "service", "links", "-o", "jsonpath={.spec.clusterIP}")
+    pods.create(node, *(pod(name, box("env"), enableServiceLinks=links) for name, links in (("linked", True), ("unlinked", False))))
+    for name, told in (("linked", True), ("unlinked", False)):
+        seen = pods.output(node, name)
+        assert (f"LINKS_SERVICE_HOST={address}" in seen) is told
+        assert not [line for line in seen if line.startswith("KUBERNETES_SERVICE_HOST=")]

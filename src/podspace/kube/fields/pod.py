@@ -14,7 +14,7 @@ TYPES: Types = {
         "dnsPolicy": honoured(
             "conformance/pods/test_environment.py::test_resolvers", "conformance/pods/test_network.py::test_the_name_servers_of_a_cluster"
         ),
-        "enableServiceLinks": kept("There are no Services, so there are no variables of any."),
+        "enableServiceLinks": honoured("conformance/pods/test_environment.py::test_services_are_told_as_variables_unless_links_are_off"),
         "ephemeralContainers": honoured("conformance/pods/test_neighbours.py::test_an_ephemeral_container_joins_its_target"),
         "hostAliases": honoured("conformance/pods/test_environment.py::test_names_and_hosts"),
         "hostIPC": honoured("conformance/pods/test_isolation.py::test_namespaces_of_the_host"),
