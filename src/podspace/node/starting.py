@@ -212,7 +212,8 @@ def _services(context: NodeContext, pod: Pod) -> dict[str, str]:
     found: dict[str, str] = {}
     if pod.spec.get("enableServiceLinks", True):
         found |= services.variables(context.store.list("services", pod.namespace)[0])
-    return found | api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), ""))
+    found.update(api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), "")))
+    return found
 
 
 async def _configure(

@@ -119,4 +119,3 @@ def test_a_file_of_variables_that_is_a_link_leads_nowhere_out_of_its_volume(tmp_
     (tmp_path / "volume" / "up").symlink_to("../outside")
     for name in ("link", "up"):
         assert env(from_file(name, "A", optional=True), volumes={"v": tmp_path / "volume"}) == {}
-
