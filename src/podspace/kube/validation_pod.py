@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 
-from podspace.kube import names, validation_containers, validation_resources, validation_scheduling, validation_security, validation_volumes
+from podspace.kube import (
+    names,
+    validation_containers,
+    validation_resources,
+    validation_scheduling,
+    validation_security,
+    validation_volumes,
+    validation_windows,
+)
 from podspace.kube.json import JSON
 from podspace.kube.validation_metadata import labels
 from podspace.kube.validation_paths import MAX_INT32
@@ -83,6 +91,7 @@ def _surroundings(report: Report, spec: JSON) -> None:
         report.invalids(f"spec.readinessGates[{index}].conditionType", kind, names.qualified(kind))
     validation_scheduling.gates(report, spec.get("schedulingGates") or [], "spec.schedulingGates")
     validation_scheduling.spread(report, spec.get("topologySpreadConstraints") or [], "spec.topologySpreadConstraints")
+    validation_windows.host_process(report, spec)
     if spec.get("hostUsers") is False:
         _own_users(report, spec)
 

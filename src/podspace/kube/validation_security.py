@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from podspace.kube import names
+from podspace.kube import names, validation_windows
 from podspace.kube.json import JSON
 from podspace.kube.validation_paths import descending_path, user_id
 from podspace.kube.validation_report import Report
@@ -30,6 +30,7 @@ def container_context(report: Report, context: JSON, field: str, *, host_users: 
     seccomp(report, context.get("seccompProfile"), f"{field}.seccompProfile")
     if context.get("allowPrivilegeEscalation") is False:
         _escalation(report, context, field)
+    validation_windows.options(report, context.get("windowsOptions"), f"{field}.windowsOptions")
     apparmor(report, context.get("appArmorProfile"), f"{field}.appArmorProfile")
 
 
@@ -51,6 +52,7 @@ def pod_context(report: Report, spec: JSON, field: str) -> None:
         if name in context and context[name] not in supported:
             report.unsupported(f"{field}.{name}", context[name], supported)
     seccomp(report, context.get("seccompProfile"), f"{field}.seccompProfile")
+    validation_windows.options(report, context.get("windowsOptions"), f"{field}.windowsOptions")
     apparmor(report, context.get("appArmorProfile"), f"{field}.appArmorProfile")
 
 

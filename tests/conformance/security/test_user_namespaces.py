@@ -144,6 +144,23 @@ def test_a_restarted_server_goes_on_with_the_same_ids(registries_conf: Path, roo
         assert own.exec("kept", "c", "cat", "/proc/self/uid_map").split()[1] == str(before)
 
 
+def test_a_tracer_never_meets_the_hosts_files(mapped: Server, tmp_path: Path) -> None:
+    """In a shared process namespace the OCI runtime is for some milliseconds a process with the host's root, which SYS_PTRACE opens
+    (docs/limits.md). In a user namespace it does not: that process is still the host's to trace.
+    """
+    (tmp_path / "mark").touch()
+    look = f"while :; do for p in /proc/[0-9]*; do [ -e $p/root{tmp_path}/mark ] && echo $p >> /found; done; done"
+    tracer = box(look, "tracer", securityContext={"capabilities": {"add": ["SYS_PTRACE", "SYS_ADMIN", "DAC_READ_SEARCH"]}})
+    mapped.apply(pod("spied", tracer, box("exec sleep 7000", "victim"), hostUsers=False, shareProcessNamespace=True))
+    mapped.wait_ready("spied")
+    for number in range(4):  # each is made by an OCI runtime in the Pod's process namespace
+        mapped.kubectl("debug", "spied", "--image=busybox:1.28", "-c", f"new-{number}", "--", "true")
+        mapped.wait_for("spied", f'{{.status.ephemeralContainerStatuses[?(@.name=="new-{number}")].state.terminated.exitCode}}=0')
+        mapped.exec("spied", "victim", "true")
+    assert mapped.exec("spied", "tracer", "sh", "-c", "[ -e /found ] && cat /found; true") == ""
+    mapped.kubectl("delete", "pod", "spied")
+
+
 def test_an_unmasked_proc(mapped: Server) -> None:
     """Only in a user namespace: there the kernel itself keeps root from the machine's own."""
     writes = "echo 5 > /proc/sys/kernel/msg_next_id && echo set; echo 1 > /proc/sys/kernel/panic || echo denied"

@@ -231,3 +231,49 @@ def test_the_difference_shows_only_what_differs() -> None:
     (sentence,) = _updated(old, new)
     changed = [line for line in sentence.splitlines() if line[:1] in "+-"]
     assert changed == ['- "restartPolicy": "Always",', '+ "restartPolicy": "Never",']
+
+
+def _windows(**options: Any) -> list[str]:
+    """Of a container, without its path."""
+    container = {**CONTAINER, "securityContext": {"windowsOptions": options}}
+    path = "spec.containers[0].securityContext.windowsOptions."
+    return [sentence.removeprefix(path) for sentence in _created(containers=[container])]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("gmsaCredentialSpecName", "UPPER", "a lowercase RFC 1123 subdomain"),
+        ("gmsaCredentialSpec", "", "gmsaCredentialSpec cannot be an empty string"),
+        ("gmsaCredentialSpec", "x" * 65537, "gmsaCredentialSpec size must be under 64 KiB"),
+        ("runAsUserName", "", "runAsUserName cannot be an empty string"),
+        ("runAsUserName", "a\tb", "runAsUserName cannot contain control characters"),
+        ("runAsUserName", "a\\b\\c", "runAsUserName cannot contain more than one backslash"),
+        ("runAsUserName", ".\\b", "runAsUserName's Domain doesn't match the NetBios nor the DNS format"),
+        ("runAsUserName", "a." * 127 + "aa\\b", "runAsUserName's Domain length must be under 256 characters"),
+        ("runAsUserName", "a\\", "runAsUserName's User cannot be empty"),
+        ("runAsUserName", "b" * 105, "runAsUserName's User length must not be longer than 104 characters"),
+        ("runAsUserName", ". .", "runAsUserName's User cannot contain only periods or spaces"),
+        ("runAsUserName", "a@b", "runAsUserName's User cannot contain the following characters"),
+    ],
+)
+def test_windows_options_are_those_of_windows(field: str, value: str, words: str) -> None:
+    found = _windows(**{field: value})
+    assert any(sentence.startswith(f"{field}: Invalid value: ") and words in sentence for sentence in found), found
+
+
+def test_windows_options_that_make_sense_are_accepted() -> None:
+    assert _windows(gmsaCredentialSpecName="web", gmsaCredentialSpec="{}", runAsUserName="NT AUTHORITY\\NETWORK SERVICE") == []
+    assert _created(securityContext={"windowsOptions": {"runAsUserName": "ContainerUser"}}) == []
+
+
+def test_all_containers_are_host_processes_or_none_is() -> None:
+    host = {**CONTAINER, "name": "h", "securityContext": {"windowsOptions": {"hostProcess": True}}}
+    network = "spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any hostProcess containers"
+    mixed = 'spec: Invalid value: "": If pod contains any hostProcess containers then all containers must be HostProcess containers'
+    assert _created(containers=[host], hostNetwork=True) == []
+    assert _created(containers=[host]) == [network]
+    assert _created(containers=[host, CONTAINER], hostNetwork=True) == [mixed]
+    (differs,) = _created(containers=[host], hostNetwork=True, securityContext={"windowsOptions": {"hostProcess": False}})
+    path = "spec.containers[0].securityContext.windowsOptions.hostProcess"
+    assert differs == f"{path}: Invalid value: true: pod hostProcess value must be identical if both are specified, was false"
