@@ -20,7 +20,7 @@ def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = Non
     ``old`` is the stored form and stays untouched; ``wanted`` is the stored form too and is changed. ``entries``: who owns its fields,
     None = find out from the difference.  Raises: Conflict, Invalid.
     """
-    from podspace.kube import admission, validation
+    from podspace.kube import validation
 
     _check_preconditions(call, old, wanted)
     sent = metadata.of(wanted).pop("managedFields", None)
@@ -30,14 +30,24 @@ def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = Non
     call.strategy.prepare_update(wanted, old, call.target.subresource)
     metadata.own(wanted, entries)
     resource = call.target.resource
-    if resource.kind == "Pod" and not call.target.subresource and wanted.get("spec"):
-        admission.admit_pod_update(wanted, old)
+    if not call.target.subresource and wanted.get("spec"):
+        _admit(call, old, wanted)
     causes = validation.validate_update(resource.kind, wanted, old, call.target.subresource)
     if causes:
         raise errors.Invalid(resource.kind, call.target.name, causes, group=resource.group)
     call.warnings.extend(validation.warnings(resource.kind, wanted))
     ownership.settled(old, wanted)
     return Delete(obj=wanted) if _is_finished(call, wanted) else wanted
+
+
+def _admit(call: Call, old: JSON, wanted: JSON) -> None:
+    from podspace.kube import admission, resources
+
+    match call.target.resource.kind:
+        case "Pod":
+            admission.admit_pod_update(wanted, old)
+        case "PersistentVolumeClaim":
+            admission.admit_claim_update(wanted, old, call.store.list(resources.STORAGECLASSES.qualified)[0])
 
 
 def check_identity(call: Call, obj: JSON) -> None:

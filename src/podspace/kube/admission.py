@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podspace import errors
-from podspace.kube import defaults, names, schema, storage
+from podspace.kube import defaults, names, quantity, schema, storage
 from podspace.kube.json import JSON
 
 TOLERATION_SECONDS = 300
@@ -43,6 +43,16 @@ def admit_pod_update(obj: JSON, old: JSON) -> None:
 def admit_claim(obj: JSON, classes: Iterable[JSON]) -> None:
     """Give a new claim that names no class the default one, in place. ``classes``: every StorageClass."""
     obj["spec"] = with_default_class(obj, classes)["spec"]
+
+
+def admit_claim_update(obj: JSON, old: JSON, classes: Iterable[JSON]) -> None:
+    """A claim may only grow if its class says so.  Raises: Forbidden."""
+    before, after = (quantity.parse(storage.requested(one)).nanos for one in (old, obj))
+    growable = {one["metadata"]["name"] for one in classes if one.get("allowVolumeExpansion")}
+    if after > before and (old.get("status") or {}).get("phase") == "Bound" and storage.class_of(old) not in growable:
+        words = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
+        name = (obj.get("metadata") or {}).get("name", "")
+        raise errors.Forbidden(f'persistentvolumeclaims "{name}" is forbidden: {words}', resource="persistentvolumeclaims", name=name)
 
 
 def with_default_class(claim: JSON, classes: Iterable[JSON]) -> JSON:

@@ -29,6 +29,11 @@ def names_a_class(claim: JSON) -> bool:
     return "storageClassName" in claim["spec"] or CLASS_ANNOTATION in (claim["metadata"].get("annotations") or {})
 
 
+def requested(claim: JSON) -> str:
+    """How much room a claim asks for."""
+    return str((((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}).get("storage", "0"))
+
+
 def class_of(obj: JSON) -> str:
     """The class of a claim or volume, "" for none."""
     return str((obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION) or (obj.get("spec") or {}).get("storageClassName") or "")

@@ -144,7 +144,7 @@ class ClaimController:
             self._tell(claim, "Warning", "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
             await self._change(CLAIMS, claim, lambda old: old | {"status": {**old["status"], "phase": "Lost"}})
             return
-        wanted, has = claims.requested(claim), (volume["spec"].get("capacity") or {}).get("storage", "0")
+        wanted, has = storage.requested(claim), (volume["spec"].get("capacity") or {}).get("storage", "0")
         if claim_objects.is_ours(volume) and quantity.parse(wanted).nanos > quantity.parse(has).nanos:
             grown = await self._change(VOLUMES, volume, lambda old: old | {"spec": old["spec"] | {"capacity": {"storage": wanted}}})
             if grown is not None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from podspace.kube import schema, storage
 from podspace.kube.json import JSON
-from podspace.node import claims
 
 PROVISIONER = "podspace.io/local-path"
 CLASS_NAME = "local-path"
@@ -45,7 +44,7 @@ def provided_volume(claim: JSON, storage_class: JSON, folder: Path, hostname: st
     spec = claim["spec"]
     here = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": [hostname]}]}
     made: JSON = {
-        "capacity": {"storage": claims.requested(claim)},
+        "capacity": {"storage": storage.requested(claim)},
         "local": {"path": str(folder)},
         "accessModes": list(spec["accessModes"]),
         "claimRef": reference(claim),

@@ -52,10 +52,6 @@ def is_owned(claim: JSON, pod: JSON) -> bool:
     return any(owner.get("controller") and owner.get("uid") == pod["metadata"]["uid"] for owner in owners)
 
 
-def requested(claim: JSON) -> str:
-    return str(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0"))
-
-
 def is_bound(claim: JSON) -> bool:
     return (claim.get("status") or {}).get("phase") == "Bound" and bool(claim["spec"].get("volumeName"))
 
@@ -93,7 +89,7 @@ def _fits(claim: JSON, volume: JSON, node: JSON | None) -> bool:
         storage.class_of(volume) == storage.class_of(claim)
         and spec.get("volumeMode", "Filesystem") == wanted.get("volumeMode", "Filesystem")
         and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-        and _size(volume)[0] >= _nanos(requested(claim))
+        and _size(volume)[0] >= _nanos(storage.requested(claim))
         and _selected(wanted.get("selector"), volume)
         and is_reachable(volume, node)
     )

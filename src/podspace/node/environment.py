@@ -49,6 +49,8 @@ def build(pod: Pod, container: Container, here: Surroundings) -> tuple[tuple[str
         if value is not None:
             variables.pop(item["name"], None)
             variables[item["name"]] = value
+    if bad := next((name for name, value in variables.items() if "\0" in name + value), None):
+        raise ConfigError(f"environment variable {bad!r} holds a NUL byte, which no process can be given")
     return tuple(variables.items())
 
 

@@ -6,7 +6,6 @@ path was refused when the Pod was created. Source: kubelet pkg/fieldpath, pkg/ap
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ class NodeFacts:
     ips: tuple[str, ...]
     cpu_milli: int
     memory_bytes: int
+    storage_bytes: int = 0  # of the disk that Pods' volumes and roots are on
 
 
 def value(pod: Pod, path: str, node: NodeFacts, pod_ips: tuple[str, ...]) -> str:
@@ -71,16 +71,28 @@ def _quote(text: str) -> str:
 def resource_value(pod: Pod, selector: JSON, container_name: str, node: NodeFacts) -> str:
     """Return ``limits.cpu`` and the like as a whole number of ``divisor``, rounded up.
 
-    A limit that is not set is the node's allocatable amount; a request that is not set is 0.
+    A limit that is not set, or zero, is the whole Pod's, or the node's allocatable amount; a request that is not set is 0.
     """
     container = pod.find(selector.get("containerName") or container_name)
     scope, _, name = str(selector["resource"]).partition(".")
     resources = (container.raw.get("resources") or {}) if container else {}
-    text = (resources.get(scope) or {}).get(name)
+    amount = quantity.parse((resources.get(scope) or {}).get(name) or "0")
+    if scope == "limits" and not amount.nanos:
+        amount = _default_limit(pod, name, node)
     divisor = quantity.parse(str(selector.get("divisor") or "0"))
     if name == "cpu":
-        amount = quantity.parse(text).milli_value if text is not None else (node.cpu_milli if scope == "limits" else 0)
-        return str(math.ceil(amount / (divisor.milli_value or 1000)))
-    fallback = node.memory_bytes if scope == "limits" and name == "memory" else 0
-    amount = quantity.parse(text).value if text is not None else fallback
-    return str(math.ceil(amount / (divisor.value or 1)))
+        return str(_divided_up(amount.milli_value, divisor.milli_value or 1000))
+    return str(_divided_up(amount.value, divisor.value or 1))
+
+
+def _default_limit(pod: Pod, name: str, node: NodeFacts) -> quantity.Quantity:
+    """What bounds a container that has no limit of its own."""
+    allocatable = {"cpu": node.cpu_milli * 10**6, "memory": node.memory_bytes * quantity.BILLION}
+    allocatable["ephemeral-storage"] = node.storage_bytes * quantity.BILLION
+    whole = ((pod.spec.get("resources") or {}).get("limits") or {}).get(name)
+    has = allocatable.get(name, 0)
+    return quantity.Quantity(nanos=has if whole is None else min(has, quantity.parse(whole).nanos))
+
+
+def _divided_up(amount: int, divisor: int) -> int:
+    return -(-amount // divisor)

@@ -40,6 +40,7 @@ def gather_facts(settings: Settings) -> NodeFacts:
         ips=tuple(filter(None, found)) or ("127.0.0.1",),
         cpu_milli=len(os.sched_getaffinity(0)) * 1000,
         memory_bytes=_memory_bytes(),
+        storage_bytes=shutil.disk_usage(settings.paths.lib).total,
     )
 
 
@@ -107,11 +108,10 @@ class Registration:
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": self._status(now, architecture)}
 
     def _status(self, now: str, architecture: str) -> JSON:
-        disk = shutil.disk_usage(self._settings.paths.lib)
         huge = _huge_pages()
         size = {
             "cpu": str(self._facts.cpu_milli // 1000),
-            "ephemeral-storage": f"{disk.total // 1024}Ki",
+            "ephemeral-storage": f"{self._facts.storage_bytes // 1024}Ki",
             **huge,
             "memory": f"{self._facts.memory_bytes // 1024}Ki",
             "pods": str(PODS_CAPACITY),

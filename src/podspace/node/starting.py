@@ -115,7 +115,7 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     )
     try:
         state.tokens.renew(pod, context.signer, context.lookup, now=time.time(), clock=time.monotonic())
-        state.volumes = await asyncio.to_thread(volumes.prepare, pod, wanted)
+        state.volumes = await asyncio.to_thread(volumes.prepare, pod, wanted, state.volumes)
     except (ConfigError, OSError) as error:
         context.recorder.warning(pod.raw, "FailedMount", str(error))
         state.volumes_stale = True

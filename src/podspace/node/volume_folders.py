@@ -30,6 +30,8 @@ _EMPTY_MODE = 0o777
 def host_path(source: JSON) -> Path:
     """The path as it is, after its type has been checked.  Raises: ConfigError, OSError."""
     path, kind = Path(source["path"]), source.get("type") or ""
+    if not path.is_absolute():
+        raise ConfigError(f"hostPath {path} is not an absolute path")
     if kind == "FileOrCreate" and not path.exists():
         path.touch(mode=0o644)
     elif kind in ("DirectoryOrCreate", "") and not path.exists():  # without a type: as containerd makes it at the last moment

@@ -42,17 +42,20 @@ class Prepared:
     devices: Mapping[str, Path] = field(default_factory=dict)
 
 
-def prepare(pod: Pod, context: VolumeContext) -> Prepared:
+def prepare(pod: Pod, context: VolumeContext, known: Prepared) -> Prepared:
     """Make every volume of the Pod that has a place on the host. Idempotent.
 
+    ``known``: what was made before; of that only what shows objects is looked at again: what has become of a path of the host, or of a
+    claim, is no business of containers that have it.
     Raises: ConfigError for a missing ConfigMap, Secret, key or claim, or a host path of the wrong type.
     """
-    folders: dict[str, Path] = {}
-    devices: dict[str, Path] = {}
+    folders = dict(known.folders)
+    devices = dict(known.devices)
     uses = {use.volume: use for use in claims.used_by(pod.raw)}
     for volume in pod.spec.get("volumes") or ():
         name: str = volume["name"]
-        if "image" in volume:  # the engine mounts it, into each container that wants it
+        made = name in folders or name in devices
+        if "image" in volume or (made and not volume_files.SOURCES & volume.keys()):  # the engine mounts images into each container
             continue
         try:
             if name in uses:

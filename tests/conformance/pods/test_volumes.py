@@ -315,3 +315,18 @@ def test_every_kind_of_volume_follows_what_it_shows(node: Server) -> None:
     assert node.exec("turning", "c", "cat", "/p/note") == "second"
     assert pods.container_status(node, "turning")["restartCount"] == 0
     node.kubectl("delete", "pod", "turning")
+
+
+def test_volumes_of_a_pod_with_users_of_its_own_are_its_own(node: Server) -> None:
+    sources = volumes(
+        e={"emptyDir": {}},
+        m={"emptyDir": {"medium": "Memory"}},
+        s={"secret": {"secretName": "vols", "defaultMode": 0o400}},
+        c={"configMap": {"name": "kube-root-ca.crt"}},
+    )
+    shown = [*mounts(e="/e", m="/m", s="/s", c="/c"), part("e", "/part", subPath="sub")]
+    script = f"touch /e/x /m/x /part/x; cat /s/key; echo; {SHOW} /e /e/x /m/x /s/key /c/ca.crt /part/x"
+    pods.create(node, SECRET, pod("own-users", box(script, volumeMounts=shown), volumes=sources, hostUsers=False))
+    assert pods.output(node, "own-users") == [
+        "s3cret", "777 0:0 /e", "644 0:0 /e/x", "644 0:0 /m/x", "400 0:0 /s/key", "644 0:0 /c/ca.crt", "644 0:0 /part/x",
+    ]  # fmt: skip

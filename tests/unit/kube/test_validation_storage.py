@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from podspace import errors
 from podspace.kube import admission, defaults, storage, table_cells, times, validation
 
 CLAIM: dict[str, Any] = {
@@ -123,6 +124,14 @@ def test_a_claim_that_names_no_class_gets_the_default_one() -> None:
     claim = changed(CLAIM)
     admission.admit_claim(claim, [CLASS])
     assert "storageClassName" not in claim["spec"]
+
+
+def test_a_claim_grows_only_if_its_class_lets_it() -> None:
+    larger = bound(resources={"requests": {"storage": "2Gi"}})
+    admission.admit_claim_update(larger, bound(), [CLASS | {"allowVolumeExpansion": True}])
+    with pytest.raises(errors.Forbidden, match='persistentvolumeclaims "c" is forbidden: only dynamically provisioned pvc can be resized'):
+        admission.admit_claim_update(larger, bound(), [CLASS])
+    admission.admit_claim_update(bound(), larger, [CLASS])
 
 
 def test_tables_show_them_as_kubectl_users_know_them() -> None:

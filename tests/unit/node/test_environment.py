@@ -9,7 +9,7 @@ import pytest
 from podspace.node import environment, fieldpath
 from tests.unit.node.builders import pod
 
-NODE = fieldpath.NodeFacts(name="n", ips=("192.0.2.1", "2001:db8::1"), cpu_milli=2000, memory_bytes=1 << 30)
+NODE = fieldpath.NodeFacts(name="n", ips=("192.0.2.1", "2001:db8::1"), cpu_milli=2000, memory_bytes=1 << 30, storage_bytes=1 << 40)
 OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
     ("configmaps", "c"): {"data": {"k": "v", "other": "w"}},
     ("secrets", "s"): {"data": {"password": base64.b64encode(b"hunter2").decode()}},
@@ -59,6 +59,11 @@ def test_config_maps_and_secrets_are_read_by_key() -> None:
         ]
     )
     assert made == {"A": "v", "B": "hunter2"}
+
+
+def test_what_no_process_can_be_given_is_refused() -> None:
+    with pytest.raises(environment.ConfigError, match="environment variable 'A' holds a NUL byte"):
+        env([{"name": "A", "value": "x\0y"}])
 
 
 def test_env_from_takes_every_key_with_its_prefix_and_env_wins() -> None:
@@ -119,3 +124,22 @@ def test_a_file_of_variables_that_is_a_link_leads_nowhere_out_of_its_volume(tmp_
     (tmp_path / "volume" / "up").symlink_to("../outside")
     for name in ("link", "up"):
         assert env(from_file(name, "A", optional=True), volumes={"v": tmp_path / "volume"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("resource", "resources", "whole", "expected"),
+    [
+        ("limits.cpu", {}, {}, "2"),
+        ("limits.memory", {}, {}, str(1 << 30)),
+        ("limits.memory", {"limits": {"memory": "0"}}, {}, str(1 << 30)),
+        ("limits.memory", {}, {"limits": {"memory": "64Mi"}}, str(64 << 20)),
+        ("limits.memory", {}, {"limits": {"memory": "64Gi"}}, str(1 << 30)),
+        ("limits.ephemeral-storage", {}, {}, str(1 << 40)),
+        ("limits.ephemeral-storage", {"limits": {"ephemeral-storage": "1Gi"}}, {}, str(1 << 30)),
+        ("limits.hugepages-2Mi", {}, {}, "0"),
+        ("requests.memory", {}, {"requests": {"memory": "64Mi"}}, "0"),
+    ],
+)
+def test_a_limit_that_is_not_set_is_the_pods_or_the_nodes(resource: str, resources: Any, whole: Any, expected: str) -> None:
+    view = pod({"containers": [{"name": "a", "image": "x", "resources": resources}], "resources": whole})
+    assert fieldpath.resource_value(view, {"resource": resource}, "a", NODE) == expected

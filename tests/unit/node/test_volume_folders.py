@@ -70,6 +70,11 @@ def test_a_path_of_the_host_is_of_its_type_or_refused_in_the_kubelets_words(tmp_
         assert str(caught.value) == f"hostPath type check failed: {path} is not a {name}"
 
 
+def test_a_path_of_the_host_begins_at_its_root() -> None:
+    with pytest.raises(ConfigError, match="hostPath data/x is not an absolute path"):
+        volume_folders.host_path({"path": "data/x"})
+
+
 def test_what_may_be_made_is_made_and_the_rest_must_be_there(tmp_path: Path) -> None:
     assert volume_folders.host_path({"path": str(tmp_path / "d" / "e"), "type": "DirectoryOrCreate"}).is_dir()
     assert volume_folders.host_path({"path": str(tmp_path / "f"), "type": "FileOrCreate"}).is_file()
