@@ -27,6 +27,8 @@ from podspace.settings import Settings
 MODES = ("auto", "bridge", "cni")
 DEFAULTS = {"node": "auto", "cri": "cni"}
 _PODMANS = "podman"
+_BRIDGE, _READY = "the built-in bridge", "CNI, ready"
+_WHOSE = {"node": "Pods", "cri": "a kubelet's Pods"}
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Networks:
         self._cni = CniNetwork(settings)
         self._bridging = asyncio.Lock()
         self._bridge_is_up = False
+        self._owners: tuple[str, ...] = ()
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -63,7 +66,8 @@ class Networks:
             return True  # somebody means it; attaching says what is wrong with it
 
     async def setup(self, owners: Sequence[str]) -> None:
-        """Have the bridge ready if it is what one of these front doors uses, so that its first sandbox need not wait."""
+        """Have the bridge ready if one of these front doors (all that there are) uses it, so that its first sandbox need not wait."""
+        self._owners = tuple(owners)
         if not all(map(self.uses_cni, owners)):
             await self._bring_bridge_up()
 
@@ -100,21 +104,23 @@ class Networks:
         return await self._cni.problem() if self.uses_cni(owner) else ""
 
     async def run(self) -> None:
-        """Follow the folder of configurations, if anybody may come to use it."""
-        modes = {self._settings.network or mode for mode in DEFAULTS.values()}
+        """Follow the folder of configurations, if anybody may come to use it, and log what that means for whom."""
+        modes = {self._settings.network or DEFAULTS[owner] for owner in self._owners}
         if modes == {"bridge"} or (modes == {"auto"} and self._deaf):
             return
-        told: str | None = None
+        told = dict.fromkeys(self._owners, _BRIDGE)
         async for _ in folders.follow(self._cni.folder):
-            problem = await self._cni.problem()
-            if problem != told:
-                if problem:
-                    log.warning("network of Pods by CNI: %s", problem)
-                else:
-                    log.info("network of Pods by CNI: ready")
-                told = problem
+            for owner, before in told.items():
+                told[owner] = now = await self._state(owner)
+                if now != before:
+                    log.log(logging.INFO if now in (_BRIDGE, _READY) else logging.WARNING, "network of %s: %s", _WHOSE[owner], now)
             for listener in self._listeners:
                 listener()
+
+    async def _state(self, owner: str) -> str:
+        if not self.uses_cni(owner):
+            return _BRIDGE
+        return await self._cni.problem() or _READY
 
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)

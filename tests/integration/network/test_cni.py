@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -349,3 +350,38 @@ def test_the_real_plugins_make_a_network_and_leave_nothing(machine: Machine, tmp
 
 def _run(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def test_what_the_folder_says_is_logged_to_whom_it_matters(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """With auto nobody needs to hear that there is no CNI."""
+    caplog.set_level(logging.INFO)
+    machine.conf.mkdir()
+
+    async def body(networks: choice.Networks) -> None:
+        await networks.setup(["node", "cri"])
+        changed = asyncio.Event()
+        networks.on_change(changed.set)
+        following = asyncio.ensure_future(networks.run())
+        seen: list[str] = []
+        steps: list[Callable[[], object]] = [list, machine.configure, (machine.conf / "10-net.conflist").unlink]
+        for step in steps:
+            step()
+            async with asyncio.timeout(10):
+                await changed.wait()
+                while len(caplog.messages) == len(seen):
+                    changed.clear()
+                    await changed.wait()
+            seen = caplog.messages.copy()
+            changed.clear()
+        following.cancel()
+
+    with new_netns() as outer:
+        netns.inside(outer, lambda: machine.run(body, network=""))
+    missing = f"cni plugin not initialized: no network config found in {machine.conf}"
+    assert caplog.messages == [
+        f"network of a kubelet's Pods: {missing}",
+        "network of Pods: CNI, ready",
+        "network of a kubelet's Pods: CNI, ready",
+        "network of Pods: the built-in bridge",
+        f"network of a kubelet's Pods: {missing}",
+    ]
