@@ -69,11 +69,17 @@ def below(folder: Path) -> list[str]:
     return found[::-1]
 
 
+def holding(path: Path, entries: Sequence[MountEntry]) -> MountEntry | None:
+    """The mount a path (without symlinks) is on: of those at one place the latest."""
+    text = str(path)
+    over = [entry for entry in entries if text == entry.target or text.startswith(entry.target.rstrip("/") + "/")]
+    return max(reversed(over), key=lambda entry: len(entry.target), default=None)
+
+
 def fstype(path: Path) -> str:
     """The kind of file system a path is on."""
-    text = str(path.resolve())
-    over = [entry for entry in table() if text == entry.target or text.startswith(entry.target.rstrip("/") + "/")]
-    return max(over, key=lambda entry: len(entry.target)).fstype if over else "unknown"
+    place = holding(path.resolve(), table())
+    return place.fstype if place else "unknown"
 
 
 def is_mounted(target: Path) -> bool:

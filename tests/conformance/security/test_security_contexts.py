@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from podspace.linux import apparmor
+from podspace.linux import apparmor, mounts
 from tests.support import pods, server
 from tests.support.pods import box, pod
 from tests.support.server import Server
@@ -110,6 +111,62 @@ def test_read_only_to_the_bottom(strict: Server, tmp_path: Path) -> None:
             strict.kubectl("delete", "pod", name)
     finally:
         subprocess.run(["umount", "-l", str(below)], check=True)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A mount of the host that has peers."""
+    (tmp_path / "later").mkdir()
+    (tmp_path / "inner").mkdir()
+    for argv in (["mount", "--bind", str(tmp_path), str(tmp_path)], ["mount", "--make-shared", str(tmp_path)]):
+        subprocess.run(argv, check=True)
+    yield tmp_path
+    for target in mounts.below(tmp_path):
+        subprocess.run(["umount", "-l", target], check=True)
+
+
+def test_mounts_are_seen_where_they_should_be(strict: Server, shared: Path) -> None:
+    volume = {"name": "v", "hostPath": {"path": str(shared)}}
+    wait = "until [ -e /data/go ]; do sleep 0.1; done; ls /data/later /data/inner"
+
+    def sees(name: str, propagation: str, script: str = wait, **security: object) -> dict[str, object]:
+        mount = {"name": "v", "mountPath": "/data", "mountPropagation": propagation}
+        return box(script, name, volumeMounts=[mount], securityContext=security)
+
+    giver = "mount -t tmpfs none /data/inner && touch /data/inner/given && exec sleep 7000"
+    containers = [sees("none", "None"), sees("slave", "HostToContainer"), sees("giver", "Bidirectional", giver, privileged=True)]
+    strict.apply(pod("propagation", *containers, volumes=[volume]))
+    strict.apply(pod("mapped-propagation", sees("slave", "HostToContainer"), volumes=[volume], hostUsers=False))
+    for name in ("propagation", "mapped-propagation"):
+        strict.wait_ready(name)
+    subprocess.run(["mount", "-t", "tmpfs", "later", str(shared / "later")], check=True)
+    (shared / "later" / "seen").touch()
+    deadline = time.monotonic() + 30
+    while not (shared / "inner" / "given").exists():  # nobody tells of another's mounts
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (shared / "go").touch()
+    for name, container, wanted in (
+        ("propagation", "none", set()),
+        ("propagation", "slave", {"seen", "given"}),
+        ("mapped-propagation", "slave", {"seen", "given"}),
+    ):
+        field = f'{{.status.containerStatuses[?(@.name=="{container}")].state.terminated.reason}}'
+        strict.wait_for(name, f"{field}=Completed")
+        found = set(strict.kubectl("logs", name, "-c", container).split())
+        assert found & {"seen", "given"} == wanted, (name, container)
+    strict.kubectl("delete", "pod/propagation", "pod/mapped-propagation")
+
+
+def test_what_is_not_shared_cannot_be_handed_on(strict: Server, shared: Path) -> None:
+    subprocess.run(["mount", "--make-private", str(shared)], check=True)
+    volume = {"name": "v", "hostPath": {"path": str(shared)}}
+    mount = {"name": "v", "mountPath": "/data", "mountPropagation": "HostToContainer"}
+    strict.apply(pod("alone", box("true", volumeMounts=[mount]), volumes=[volume]))
+    strict.wait_for("alone", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerError")
+    message = pods.container_status(strict, "alone")["state"]["waiting"]["message"]
+    assert f'path "{shared}" is mounted on "{shared}" but it is not a shared or slave mount' in message
+    strict.kubectl("delete", "pod", "alone", "--force")
 
 
 def test_the_node_says_what_it_can(strict: Server) -> None:

@@ -70,7 +70,7 @@ TYPES: Types = {
     },
     "VolumeMount": {
         "mountPath": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
-        "mountPropagation": honoured("unit/node/test_mounts.py::test_a_container_cannot_write_where_the_server_writes"),
+        "mountPropagation": honoured("conformance/security/test_security_contexts.py::test_mounts_are_seen_where_they_should_be"),
         "name": honoured("conformance/pods/test_environment.py::test_volumes_made_of_objects"),
         "readOnly": honoured("integration/runtime/test_security.py::test_volumes_and_read_only_roots"),
         "recursiveReadOnly": honoured("conformance/security/test_security_contexts.py::test_read_only_to_the_bottom"),
