@@ -25,6 +25,8 @@ ROOTS = {
         *("PersistentVolume", "PersistentVolumeClaim", "LimitRange", "ResourceQuota"),
     ),
     "storage_v1": ("StorageClass",),
+    "node_v1": ("RuntimeClass",),
+    "scheduling_v1": ("PriorityClass",),
     "events_v1": ("Event",),
     "coordination_v1": ("Lease",),
     "policy_v1": ("Eviction",),

@@ -65,6 +65,7 @@ NAMED_STRINGS: dict[str, dict[str, str]] = {
         "persistentVolumeReclaimPolicy": "v1.PersistentVolumeReclaimPolicy",
     },
     "PersistentVolumeStatus": {"phase": "v1.PersistentVolumePhase"},
+    "PriorityClass": {"preemptionPolicy": "v1.PreemptionPolicy"},
     "StorageClass": {"reclaimPolicy": "v1.PersistentVolumeReclaimPolicy", "volumeBindingMode": "v1.VolumeBindingMode"},
     "ManagedFieldsEntry": {"operation": "v1.ManagedFieldsOperationType"},
     "DeleteOptions": {"propagationPolicy": "v1.DeletionPropagation"},
@@ -73,7 +74,7 @@ NAMED_STRINGS: dict[str, dict[str, str]] = {
 }
 
 QUANTITY_MAPS = (
-    *("limits", "requests", "overhead", "capacity", "allocatable", "allocatedResources"),
+    *("limits", "requests", "overhead", "podFixed", "capacity", "allocatable", "allocatedResources"),
     *("max", "min", "default", "defaultRequest", "maxLimitRequestRatio", "hard", "used"),
 )
 BYTES_MAPS = {"Secret": ("data",), "ConfigMap": ("binaryData",)}
@@ -136,6 +137,8 @@ ALWAYS: dict[str, tuple[str, ...]] = {
     "PersistentVolumeClaim": ("metadata", "spec", "status"),
     "PersistentVolumeClaimCondition": ("lastProbeTime", "lastTransitionTime"),
     "StorageClass": ("metadata",),
+    "PriorityClass": ("metadata", "value"),
+    "RuntimeClass": ("metadata",),
     "ConfigMap": ("metadata",),
     "Secret": ("metadata",),
     "ServiceAccount": ("metadata",),

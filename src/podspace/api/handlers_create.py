@@ -80,7 +80,9 @@ def _admit(call: Call, obj: JSON) -> None:
     match call.target.resource.kind:
         case "Pod":
             _admit_account(call, obj)
-            admission.admit_pod(obj)
+            classes = (call.store.list(resource.qualified)[0] for resource in (resources.PRIORITYCLASSES, resources.RUNTIMECLASSES))
+            priorities, runtimes = classes
+            admission.admit_pod(obj, priorities=priorities, runtimes=runtimes)
             limits.admit_pod(obj, call.store.list("limitranges", call.target.namespace)[0])
         case "Service":
             services.allocate(obj, {(one.get("spec") or {}).get("clusterIP", "") for one in call.store.list("services")[0]})

@@ -14,12 +14,14 @@ from podspace import errors
 from podspace.api import deletion, metadata, registry
 from podspace.api.call import Services
 from podspace.api.strategy_cluster import NAME_LABEL
+from podspace.kube import admission_classes, resources
 from podspace.kube import services as kube_services
 from podspace.kube.json import JSON
 from podspace.store.store import Delete
 
 ALWAYS_THERE = ("default", "kube-system", "kube-public", "kube-node-lease")
 _KEY = "namespaces"
+_PRIORITIES = resources.PRIORITYCLASSES.qualified
 _CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service "
     "IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
@@ -33,6 +35,9 @@ async def bootstrap(services: Services, ca_certificate: str) -> None:
             await _create(services, _KEY, _namespace(name))
     if services.store.get("services", "default", "kubernetes") is None:
         await _create(services, "services", _api_service(), namespace="default")
+    for priority in admission_classes.system_classes():
+        if services.store.get(_PRIORITIES, "", metadata.name_of(priority)) is None:
+            await _create(services, _PRIORITIES, priority)
     for namespace in services.store.list(_KEY)[0]:
         await furnish(services, namespace, ca_certificate)
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podspace import errors
-from podspace.kube import defaults, names, quantity, schema, storage
+from podspace.kube import admission_classes, defaults, names, quantity, schema, storage
 from podspace.kube.json import JSON
 
 TOLERATION_SECONDS = 300
-PRIORITY_CLASSES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME_PREFIX = "kube-api-access-"
 _TOKEN_SECONDS = 3607
@@ -21,12 +20,12 @@ _NOT_READY = "node.kubernetes.io/not-ready"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
-def admit_pod(obj: JSON) -> None:
-    """Complete a new, defaulted Pod in place. Raises: Forbidden."""
+def admit_pod(obj: JSON, *, priorities: Iterable[JSON] = (), runtimes: Iterable[JSON] = ()) -> None:
+    """Complete a new, defaulted Pod in place. ``priorities``, ``runtimes``: every PriorityClass and RuntimeClass. Raises: Forbidden."""
     spec = obj["spec"]
     _tolerations(spec)
-    _priority(obj, spec)
-    _runtime_class(obj, spec)
+    admission_classes.priority(obj, spec, {item["metadata"]["name"]: item for item in priorities})
+    admission_classes.runtime_class(obj, spec, {item["metadata"]["name"]: item for item in runtimes})
     obj["spec"] = schema.ordered("PodSpec", spec)
 
 
@@ -99,29 +98,6 @@ def _tolerates(toleration: JSON, key: str) -> bool:
     return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", "NoExecute")
 
 
-def _priority(obj: JSON, spec: JSON) -> None:
-    name = spec.get("priorityClassName")
-    if name and name not in PRIORITY_CLASSES:
-        raise _forbidden(obj, f"no PriorityClass with name {name} was found")
-    computed = PRIORITY_CLASSES.get(name or "", 0)
-    given = spec.get("priority")
-    if given is not None and given != computed:
-        message = f"the integer value of priority ({given}) must not be provided in pod spec; "
-        raise _forbidden(obj, f"{message}priority admission controller computed {computed} from the given PriorityClass name")
-    spec["priority"] = computed
-    policy = spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    if policy != "PreemptLowerPriority":
-        message = f"the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; "
-        raise _forbidden(obj, f"{message}priority admission controller computed PreemptLowerPriority from the given PriorityClass name")
-
-
-def _runtime_class(obj: JSON, spec: JSON) -> None:
-    if name := spec.get("runtimeClassName"):
-        raise _forbidden(obj, f'pod rejected: RuntimeClass "{name}" not found')
-    if spec.get("overhead"):
-        raise _forbidden(obj, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
-
-
 def _mount_token(spec: JSON) -> None:
     containers = list(defaults.all_containers(spec, ("initContainers", "containers")))
     lacking = [one for one in containers if not any(mount.get("mountPath") == TOKEN_MOUNT for mount in one.get("volumeMounts") or ())]
@@ -146,8 +122,3 @@ def _token_volume(name: str) -> JSON:
         {"downwardAPI": {"items": [namespace]}},
     ]
     return {"name": name, "projected": {"sources": sources, "defaultMode": defaults.DEFAULT_MODE}}
-
-
-def _forbidden(obj: JSON, message: str) -> errors.Forbidden:
-    name = (obj.get("metadata") or {}).get("name", "")
-    return errors.Forbidden(f'pods "{name}" is forbidden: {message}', resource="pods", name=name)

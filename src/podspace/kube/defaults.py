@@ -320,6 +320,11 @@ def _storage_class(obj: JSON) -> None:
     _reorder(obj, "StorageClass")
 
 
+def _priority_class(obj: JSON) -> None:
+    obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _reorder(obj, "PriorityClass")
+
+
 def _reorder(obj: JSON, model: str) -> None:
     members = schema.ordered(model, obj)
     obj.clear()
@@ -336,4 +341,5 @@ _SETTERS: dict[str, Callable[[JSON], None]] = {
     "PersistentVolume": _persistent_volume,
     "PersistentVolumeClaim": _persistent_volume_claim,
     "StorageClass": _storage_class,
+    "PriorityClass": _priority_class,
 }

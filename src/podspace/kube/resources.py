@@ -132,6 +132,8 @@ PERSISTENTVOLUMECLAIMS = Resource(
     subresources=MappingProxyType({"status": Subresource(kind="PersistentVolumeClaim", verbs=_VIEW)}),
 )
 STORAGECLASSES = Resource(plural="storageclasses", kind="StorageClass", group="storage.k8s.io", namespaced=False, short_names=("sc",))
+PRIORITYCLASSES = Resource(plural="priorityclasses", kind="PriorityClass", group="scheduling.k8s.io", namespaced=False, short_names=("pc",))
+RUNTIMECLASSES = Resource(plural="runtimeclasses", kind="RuntimeClass", group="node.k8s.io", namespaced=False)
 SERVICES = Resource(
     plural="services",
     kind="Service",
@@ -200,6 +202,8 @@ RESOURCES: tuple[Resource, ...] = (
     _review("authorization.k8s.io", "SubjectAccessReview"),
     LEASES,
     EVENTS_V1,
+    RUNTIMECLASSES,
+    PRIORITYCLASSES,
     STORAGECLASSES,
     LENS,
     LENS_AUDITS,

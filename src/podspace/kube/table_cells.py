@@ -152,6 +152,15 @@ def _port(port: JSON) -> str:
     return f"{port['port']}{node_port}/{port.get('protocol', 'TCP')}"
 
 
+def _priority_class(obj: JSON, age: str, now: float) -> list[Any]:
+    default = "true" if obj.get("globalDefault") else "false"
+    return [obj["metadata"]["name"], obj.get("value", 0), default, age, obj.get("preemptionPolicy", "")]
+
+
+def _runtime_class(obj: JSON, age: str, now: float) -> list[Any]:
+    return [obj["metadata"]["name"], obj.get("handler", ""), age]
+
+
 _CELLS: Mapping[str, Callable[[JSON, str, float], list[Any]]] = {
     "pods": table_pods.cells,
     "nodes": _node,
@@ -167,4 +176,6 @@ _CELLS: Mapping[str, Callable[[JSON, str, float], list[Any]]] = {
     "persistentvolumes": table_storage.volume,
     "persistentvolumeclaims": table_storage.claim,
     "storageclasses.storage.k8s.io": table_storage.storage_class,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
+    "runtimeclasses.node.k8s.io": _runtime_class,
 }

@@ -106,6 +106,14 @@ _COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("AllowVolumeExpansion", "StorageClass.allowVolumeExpansion"),
         _AGE,
     ),
+    "priorityclasses.scheduling.k8s.io": (
+        _NAME,
+        ("Value", "PriorityClass.value"),
+        ("Global-Default", "PriorityClass.globalDefault"),
+        _AGE,
+        ("PreemptionPolicy", "PriorityClass.preemptionPolicy"),
+    ),
+    "runtimeclasses.node.k8s.io": (_NAME, ("Handler", "RuntimeClass.handler"), _AGE),
     "leases.coordination.k8s.io": (_NAME, ("Holder", "LeaseSpec.holderIdentity"), _AGE),
 }
 _GENERIC = (_NAME, _AGE)

@@ -16,6 +16,7 @@ from podspace.kube import (
     quotas,
     resources,
     services,
+    validation_classes,
     validation_kinds,
     validation_metadata,
     validation_pod,
@@ -39,6 +40,8 @@ _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Service": services.rules,
     "PersistentVolume": validation_storage.volume,
     "PersistentVolumeClaim": validation_storage.claim,
+    "PriorityClass": validation_classes.priority_class,
+    "RuntimeClass": validation_classes.runtime_class,
     "StorageClass": validation_storage.storage_class,
 }
 _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
@@ -54,6 +57,8 @@ _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("Service", ""): lambda report, new, _: services.rules(report, new),
     ("PersistentVolume", ""): validation_storage.volume_update,
     ("PersistentVolumeClaim", ""): validation_storage.claim_update,
+    ("PriorityClass", ""): validation_classes.priority_class_update,
+    ("RuntimeClass", ""): validation_classes.runtime_class_update,
     ("StorageClass", ""): validation_storage.storage_class_update,
 }
 

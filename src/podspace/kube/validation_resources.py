@@ -32,6 +32,12 @@ def pod_resources(report: Report, spec: JSON, field: str) -> None:
     _aggregate(report, spec, resources, field)
 
 
+def limits(report: Report, amounts: dict[str, str], field: str) -> None:
+    """Amounts that stand for themselves: a Pod's overhead."""
+    for name, amount in amounts.items():
+        _amount(report, name, amount, f"{field}[{name}]", pod_level=False)
+
+
 def resize_policy(report: Report, policies: list[JSON], pod_policy: str, field: str) -> None:
     seen: set[str] = set()
     for index, policy in enumerate(policies):

@@ -34,6 +34,7 @@ def sandbox_config(
     resolver: model.DnsConfig,
     cluster_domain: str,
     pids_limit: int = 0,
+    runtime_handler: str = "",
     user_namespace: IdMap | None = None,
 ) -> model.SandboxConfig:
     """Return what ``Engine.run_sandbox`` gets for this Pod.
@@ -58,6 +59,7 @@ def sandbox_config(
         host_ports=() if pod.host_network else host_ports.of_pod(pod.spec),
         cgroup_group=resources.GROUPS[qos.qos_class(pod.spec)],
         resources=resources.pod_resources(pod.spec, pids_limit=pids_limit),
+        runtime_handler=runtime_handler,
         labels=pod.raw["metadata"].get("labels") or {},
         annotations=pod.raw["metadata"].get("annotations") or {},
     )

@@ -15,6 +15,7 @@ from podspace import certificates, errors
 from podspace.aio import together
 from podspace.image.model import Image
 from podspace.kube import services
+from podspace.kube.resources import RUNTIMECLASSES
 from podspace.node import (
     api_address,
     configs,
@@ -72,6 +73,7 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
             resolver=_resolver(context, pod),
             cluster_domain=context.settings.cluster_domain,
             pids_limit=context.settings.pod_max_pids,
+            runtime_handler=_runtime_handler(context, pod),
             user_namespace=None if pod.host_users else userns.of_pod(paths.pods, pod.uid),
         )
         await context.engine.run_sandbox(config)
@@ -80,6 +82,17 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
         return False
     neighbours.weigh(context.store, context.engine, pod.spec)
     return True
+
+
+def _runtime_handler(context: NodeContext, pod: Pod) -> str:
+    """By whom the Pod's class wants it to be run; "" without one. Raises: NotFound when the class is gone."""
+    name = pod.spec.get("runtimeClassName")
+    if not name:
+        return ""
+    found = context.lookup(RUNTIMECLASSES.qualified, "", name)
+    if found is None:
+        raise errors.NotFound(f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found')
+    return str(found["handler"])
 
 
 def _resolver(context: NodeContext, pod: Pod) -> DnsConfig:

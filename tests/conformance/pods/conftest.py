@@ -20,7 +20,7 @@ def node(registries_conf: Path) -> Iterator[server.Server]:
 @pytest.fixture(scope="package")
 def tuned(registries_conf: Path) -> Iterator[server.Server]:
     """Another, with what a kubelet's flags can change set low."""
-    yield from _served(registries_conf, "--pod-max-pids=40")
+    yield from _served(registries_conf, "--pod-max-pids=40", "--runtime-handler=other=runc")
 
 
 def _served(registries_conf: Path, *flags: str) -> Iterator[server.Server]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podspace.kube.fields.verdict import Types, honoured, kept, refused, refused_by_api
+from podspace.kube.fields.verdict import Types, honoured, kept, refused
 
 TYPES: Types = {
     "PodSpec": {
@@ -28,17 +28,17 @@ TYPES: Types = {
         "nodeName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_bound_by_hand_is_refused_if_it_needs_what_is_not_done"),
         "nodeSelector": honoured("conformance/pods/test_scheduling.py::test_why_a_pod_is_not_run_is_said_in_the_schedulers_words"),
         "os": honoured("conformance/pods/test_scheduling.py::test_another_operating_system_is_not_this_nodes"),
-        "overhead": refused_by_api("Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        "overhead": honoured("conformance/pods/test_classes.py::test_a_runtime_class_brings_its_handler_overhead_and_place"),
         "preemptionPolicy": kept("No Pod is evicted to make room for another, whatever their priorities."),
         "priority": kept("Pods are bound in the order they come; it is shown, and orders nothing."),
-        "priorityClassName": honoured("unit/kube/test_defaults.py::test_a_system_priority_class_has_its_number"),
+        "priorityClassName": honoured("conformance/pods/test_classes.py::test_a_priority_class_gives_its_number"),
         "readinessGates": honoured("conformance/pods/test_probes.py::test_readiness_gates_wait_for_conditions_of_others"),
         "resourceClaims": refused("there is no dynamic resource allocation"),
         "resources": honoured(
             "conformance/pods/test_resources.py::test_resources_of_a_whole_pod_are_its_cgroups_and_of_containers_without_their_own"
         ),
         "restartPolicy": honoured("conformance/pods/test_lifecycle.py::test_a_container_that_is_restarted_backs_off_and_its_pod_runs"),
-        "runtimeClassName": refused_by_api("pod rejected: RuntimeClass"),
+        "runtimeClassName": honoured("conformance/pods/test_classes.py::test_a_runtime_class_brings_its_handler_overhead_and_place"),
         "schedulerName": honoured("conformance/pods/test_lifecycle.py::test_a_pod_for_another_scheduler_waits_and_says_so"),
         "schedulingGates": honoured("conformance/pods/test_scheduling.py::test_gates_hold_a_pod_back"),
         "schedulingGroup": refused("there are no groups of Pods that are scheduled together"),
