@@ -139,6 +139,33 @@ def test_a_claim_of_a_pods_own_comes_and_goes_with_it(node: Server) -> None:
     wait(node, "pvc/own-v", "delete")
 
 
+def test_a_namespace_takes_its_claims_along(node: Server) -> None:
+    node.kubectl("create", "namespace", "claims")
+    wanted = claim("data")
+    wanted["metadata"]["namespace"] = "claims"
+    holder = pod("holds", box("exec sleep 7303", volumeMounts=mounts(v="/v")), volumes=using("data"))
+    holder["metadata"]["namespace"] = "claims"
+    pods.create(node, wanted, holder)
+    node.kubectl("wait", "-n", "claims", "pod/holds", "--for=condition=Ready", "--timeout=60s")
+    name = node.kubectl("get", "pvc", "-n", "claims", "data", "-o", "jsonpath={.spec.volumeName}")
+    node.kubectl("delete", "namespace", "claims", timeout=90)
+    wait(node, f"pv/{name}", "delete")
+
+
+def test_claims_are_applied_by_the_server_and_explained(node: Server) -> None:
+    node.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(claim("sided")))
+    wait(node, "pvc/sided", "jsonpath={.status.phase}=Bound")
+    node.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(claim("sided", size="3Mi")))
+    wait(node, "pvc/sided", "jsonpath={.status.capacity.storage}=3Mi")
+    assert "storageClassName" in node.kubectl("explain", "persistentvolumeclaim.spec")
+    assert "provisioner" in node.kubectl("explain", "storageclass")
+    refused = node.run("kubectl", "apply", "-f", "-", stdin=json.dumps(claim("bad", accessModes=["Some"])), check=False)
+    assert 'spec.accessModes: Unsupported value: "Some"' in refused.stderr
+    assert node.podspace("get", "pvc", "sided").split()[:10] == node.kubectl("get", "pvc", "sided").split()[:10]
+    assert "local-path" in node.podspace("get", "sc")
+    node.kubectl("delete", "pvc", "sided")
+
+
 def block_device() -> str:
     """Some block device of this machine. It is looked at, never read."""
     for name in sorted(os.listdir("/dev")):
@@ -163,7 +190,8 @@ def test_a_block_device_is_given_by_a_claim(node: Server) -> None:
     number = os.stat(device).st_rdev
     assert pods.output(node, "block") == [f"block special file {os.major(number):x}:{os.minor(number):x}"]
     pods.wait_for_event(node, "not-mounted", "FailedMount")
-    assert pods.told(node, "not-mounted")[-1][1].endswith("volume v has volumeMode Block, but is specified in volumeMounts")
+    words = "volume v has volumeMode Block, but is specified in volumeMounts"
+    assert any(message.endswith(words) for _, message in pods.told(node, "not-mounted"))
     node.kubectl("delete", "pod/block", "pod/not-mounted", "pvc/block", "pv/block")
 
 

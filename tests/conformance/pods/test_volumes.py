@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from podspace.linux import mounts as mounts_of_the_host
+from podspace.node import volume_folders
+from podspace.node.pod import parse as parse_pod
 from tests.conformance.pods.test_environment import mounts, volumes, wait_for_text
 from tests.support import pods
 from tests.support.pods import box, pod
@@ -208,6 +211,10 @@ def test_parts_of_volumes_outlive_the_server_and_go_with_their_pod(own_server: S
     own_server.wait_for("kept", "{.status.containerStatuses[0].ready}=true")
     assert own_server.exec("kept", "c", "ls", "/x") == "again\n"
     own_server.kill()
+    stranger = own_server.paths.pods / "11111111-2222-3333-4444-555555555555" / "volumes" / "kubernetes.io~secret" / "s"
+    stranger.mkdir(parents=True)
+    mounts_of_the_host.tmpfs(stranger, size_bytes=1 << 20)
+    (stranger / "key").write_text("of a Pod that nobody knows any more")
     own_server.start()
     own_server.kubectl("delete", "pod", "kept")
     assert str(own_server.root / "lib" / "pods") not in Path("/proc/self/mountinfo").read_text()
@@ -289,6 +296,23 @@ def test_a_pod_that_can_reach_the_server_finds_it_with_its_token(node: Server) -
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, context=context, timeout=30)
     assert pods.output(node, "not-in-cluster") == ["[]"]
+
+
+@pytest.mark.skipif("hugetlbfs" not in Path("/proc/filesystems").read_text(), reason="this kernel has no huge pages")
+def test_a_volume_of_huge_pages_is_mounted_with_their_size(tmp_path: Path) -> None:
+    """Without a Pod: few machines have huge pages set aside, and a Pod that asks for them goes nowhere else."""
+    resources = {"requests": {"hugepages-2Mi": "4Mi"}, "limits": {"hugepages-2Mi": "4Mi"}}
+    view = parse_pod({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [box("true", resources=resources)]}})
+    for _ in range(2):
+        volume_folders.empty_dir(tmp_path / "v", view, {"medium": "HugePages"}, node_memory_bytes=0, group=GROUP)
+    try:
+        (line,) = [line.split() for line in Path("/proc/mounts").read_text().splitlines() if str(tmp_path) in line]
+        assert line[2] == "hugetlbfs"
+        assert "pagesize=2M" in line[3]
+        status = (tmp_path / "v").stat()
+        assert (status.st_mode & 0o7777, status.st_gid) == (0o2777, GROUP)
+    finally:
+        mounts_of_the_host.unmount_below(tmp_path)
 
 
 def test_every_kind_of_volume_follows_what_it_shows(node: Server) -> None:

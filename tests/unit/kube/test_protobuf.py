@@ -33,6 +33,18 @@ def test_negative_integers_are_ten_byte_varints() -> None:
     assert protobuf.message("PodSpec", grace) == {"terminationGracePeriodSeconds": -1}
 
 
+def test_volumes_and_classes_of_storage_are_read() -> None:
+    path = b"\x12\x08\x1a\x06\x0a\x04/srv"  # PersistentVolumeSpec 2 (inlined) -> hostPath 3 -> path 1
+    assert protobuf.message("PersistentVolumeSpec", path + b"\x1a\x0dReadWriteOnce" + b"\x32\x04slow") == {
+        "hostPath": {"path": "/srv"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "slow",
+    }
+    spec = b"\x12\x11\x0a\x0dReadWriteOnce\x2a\x00"  # an empty class is told from none
+    assert protobuf.message("PersistentVolumeClaim", spec) == {"spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}}
+    assert protobuf.message("StorageClass", b"\x12\x03a/b\x30\x00") == {"provisioner": "a/b", "allowVolumeExpansion": False}
+
+
 @pytest.mark.parametrize("broken", [b"\x0a\x05ab", b"\x0a", b"\x0b\x01", b"\xff" * 11])
 def test_broken_bytes_are_a_clear_refusal(broken: bytes) -> None:
     body = protobuf.MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + bytes([len(broken)]) + broken
