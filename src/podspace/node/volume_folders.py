@@ -62,7 +62,8 @@ def empty_dir(path: Path, pod: Pod, source: JSON, *, node_memory_bytes: int, gro
         size = memory_size(pod.spec, source, node_memory_bytes)
         mounts.tmpfs(path, size_bytes=size, mode=_mode(0o1777, group), group=group or 0, flags=0)
     elif medium.startswith(_HUGE):
-        mounts.hugetlbfs(path, page_bytes=_page_bytes(pod.spec, medium), mode=_mode(_EMPTY_MODE, group), group=group or 0)
+        mounts.hugetlbfs(path, page_bytes=_page_bytes(pod.spec, medium), mode=_EMPTY_MODE, group=group or 0)
+        path.chmod(_mode(_EMPTY_MODE, group))  # hugetlbfs takes no setgid when it is mounted
     else:
         raise ConfigError(f'unknown storage medium "{medium}"')
 
