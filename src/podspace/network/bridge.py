@@ -118,15 +118,20 @@ class BridgeNetwork:
         book = self._book()
         book.keep_only(item.sandbox_id for item in wanted.values())
         for name, item in wanted.items():
-            await self._take_up(item, plug=name not in present)
-
-    async def _take_up(self, item: Attachment, *, plug: bool) -> None:
-        """What one sandbox cannot have back must not keep the others from theirs."""
-        address = self._book().take(item.sandbox_id)
+            if name not in present:
+                await self._plug_again(item, book.take(item.sandbox_id))
+        ports = {
+            item.sandbox_id: (self._all_of(book.take(item.sandbox_id)), item.host_ports) for item in wanted.values() if item.host_ports
+        }
         try:
-            if plug:
-                await self._in_thread(functools.partial(self._plug, item, address, item.bandwidth()))
-            await self._publish(item, address)
+            await self._host_ports.restore(ports)
+        except errors.PodspaceError as error:
+            log.warning("ports of the host do not lead to their Pods: %s", error)
+
+    async def _plug_again(self, item: Attachment, address: ipaddress.IPv4Address) -> None:
+        """What one sandbox cannot have back must not keep the others from theirs."""
+        try:
+            await self._in_thread(functools.partial(self._plug, item, address, item.bandwidth()))
         except (errors.PodspaceError, OSError) as error:
             log.warning("network of sandbox %s: %s", item.sandbox_id, error)
 
@@ -281,6 +286,7 @@ class BridgeNetwork:
             if link is None or link.index != self._bridge_index:
                 log.warning("the bridge %s was taken away; making it again", self._bridge)
                 self._bridge_index = self._ensure_bridge(host, self._networks).index
+                self._host_ports.open_loopback()
 
     def _our_interfaces(self) -> list[str]:
         with rtnetlink.Route() as host:

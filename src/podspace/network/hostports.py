@@ -11,6 +11,7 @@ works only with ``route_localnet``, which by itself would show the host's own lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,8 +62,20 @@ class HostPorts:
         if self._published.pop(sandbox_id, None) is not None:
             await self._apply()
 
+    async def restore(self, before: Published) -> None:
+        """Begin with what sandboxes had that outlived a former server, and with nothing else of its. Raises: Unsupported, ToolError."""
+        self._published = dict(before)
+        await self._apply()
+
+    def open_loopback(self) -> None:
+        """Let 127.0.0.1 work again where the bridge is a new one."""
+        if self._published:
+            Path(_LOCALNET.format(self._bridge)).write_text("1")
+
     async def remove(self) -> None:
-        """Take the tables away, if they are there."""
+        """Take the tables away, if they are there; the loopback is shut before its guard goes."""
+        with contextlib.suppress(FileNotFoundError):
+            Path(_LOCALNET.format(self._bridge)).write_text("0")
         for network in self._networks:
             await masquerade.remove(self._table, _FAMILY[network.version])
 
@@ -73,7 +86,7 @@ class HostPorts:
                 return
             # The guard of the host's loopback is in the same transaction, so it is there before the loopback is let through.
             await masquerade.load("".join(ruleset(self._table, self._bridge, network, self._published) for network in self._networks))
-            Path(_LOCALNET.format(self._bridge)).write_text("1")
+            self.open_loopback()
 
 
 def _refuse_clashes(sandbox_id: str, wanted: Sequence[HostPort], published: Published) -> None:

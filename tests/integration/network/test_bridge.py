@@ -272,6 +272,17 @@ def test_a_new_server_leads_ports_to_live_sandboxes_again(machine: Callable[[Bod
     async def _recovered(pod: int, again: bridge.BridgeNetwork) -> None:
         await again.recover([asking("pod", pod, host_ports=wanted)])
         await _connect(None, "127.0.0.1", 8080)
+        _take_away(next(name for name, link in _links().items() if link.kind == "bridge"))
+        with new_netns() as other:
+            await again.attach(asking("other", other))  # which makes the bridge anew
+            await _connect(None, "127.0.0.1", 8080)
+        await _served(_died, tmp_path)
+
+    async def _died(again: bridge.BridgeNetwork) -> None:
+        await again.recover([])
+        assert "_ports" not in _tables()
+        name = next(name for name, link in _links().items() if link.kind == "bridge")
+        assert Path(f"/proc/sys/net/ipv4/conf/{name}/route_localnet").read_text() == "0\n"
 
     machine(body)
 
