@@ -159,7 +159,7 @@ def layers(folders: Sequence[Path], scratch: Path, userns_fd: int | None) -> Ite
         for number, folder in enumerate(folders):
             target = scratch / str(number)
             target.mkdir(parents=True, exist_ok=True)
-            attach(folder, target, userns_fd)
+            attach(folder, target, userns_fd, Access.READ_ONLY)
             attached.append(target)
         yield attached
     finally:

@@ -62,11 +62,11 @@ def table() -> list[MountEntry]:
         return parse_mountinfo(file.read())
 
 
-def below(folder: Path) -> list[str]:
-    """Mount points at or under a folder, deepest (and latest) first: the order to unmount them in."""
-    prefix = str(folder)
-    found = [entry.target for entry in table() if entry.target == prefix or entry.target.startswith(prefix + "/")]
-    return found[::-1]
+def below(*folders: Path) -> list[str]:
+    """Mount points at or under some folders, deepest (and latest) first: the order to unmount them in."""
+    places = tuple(map(str, folders))
+    prefixes = tuple(f"{place}/" for place in places)
+    return [entry.target for entry in table() if entry.target in places or entry.target.startswith(prefixes)][::-1]
 
 
 def holding(path: Path, entries: Sequence[MountEntry]) -> MountEntry | None:
@@ -98,9 +98,9 @@ def unmount(target: Path) -> None:
             raise
 
 
-def unmount_below(folder: Path) -> None:
-    """Unmount everything at and under a folder."""
-    for target in below(folder):
+def unmount_below(*folders: Path) -> None:
+    """Unmount everything at and under some folders."""
+    for target in below(*folders):
         unmount(Path(target))
 
 

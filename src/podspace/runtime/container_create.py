@@ -102,7 +102,7 @@ def _prepare_root(
 ) -> tuple[users.User, tuple[model.Mount, ...]]:
     """Mount what must be there before the OCI runtime looks; tell whom the container runs as, and its mounts with all their sources."""
     folder = here.layout.container(container.id)
-    propagation.check(container.config.mounts)
+    propagation.check(container.config.mounts, mapped=sandbox.config.user_namespace is not None)
     with userns.within(sandbox.config.user_namespace, sandbox.facts.pid) as within:
         rootfs.mount(image.layers, here.layout.snapshot(container.id), container.rootfs, within)
         mounts = image_mounts.prepare(here.images, container.config.mounts, folder.image_mounts, within.fd)

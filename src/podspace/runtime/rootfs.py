@@ -31,8 +31,11 @@ def mount(layers: Sequence[Path], snapshot: Path, target: Path, within: userns.W
 
 
 def unmount(snapshot: Path, folder: Path) -> None:
-    """Unmount all that is mounted in the container's ``folder`` and delete what it wrote. Idempotent."""
-    mounts.unmount_below(folder)
+    """Unmount all that is mounted in the container's ``folder`` and delete what it wrote. Idempotent.
+
+    A server that was killed may have left an image's layers mounted in ``snapshot``: never delete through those.
+    """
+    mounts.unmount_below(folder, snapshot)
     layout.remove_tree(snapshot)
 
 

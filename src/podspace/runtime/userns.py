@@ -72,11 +72,12 @@ def _try(here: world.World) -> str:
 
 def _try_overlay(place: layout.Layout, images: Path, fd: int) -> str:
     """The same as a container's root: layers of the images' file system."""
-    target = place.scratch / "userns-trial"
+    target, scratch = place.scratch / "userns-trial", place.scratch / "userns-layers"
+    mounts.unmount_below(target, scratch)  # of a server that was killed at it
     target.mkdir(exist_ok=True)
     images.mkdir(parents=True, exist_ok=True)
     try:
-        with idmap.layers((images, place.snapshots), place.scratch / "userns-layers", fd) as layers:
+        with idmap.layers((images, place.snapshots), scratch, fd) as layers:
             mounts.overlay_readonly(target, layers=layers)
         mounts.unmount(target)
     except OSError as error:
@@ -84,7 +85,7 @@ def _try_overlay(place: layout.Layout, images: Path, fd: int) -> str:
         return f"no overlay of layers on {images} ({kind}) can have other ids: {error.strerror}; Linux 5.19 can, on ext4, xfs and btrfs"
     finally:
         layout.remove_tree(target)
-        layout.remove_tree(place.scratch / "userns-layers")
+        layout.remove_tree(scratch)
     return ""
 
 
@@ -118,10 +119,6 @@ def _below(attached: Sequence[model.Mount], folder: Path) -> Iterator[model.Moun
 
 
 def _attached(mount: model.Mount, target: Path, here: Within) -> model.Mount:
-    if here.fd is not None and mount.propagation == "rshared":
-        raise errors.FailedPrecondition(
-            f"mount {mount.destination}: what is mounted in a user namespace does not reach the host, so it cannot be bidirectional"
-        )
     source = mount.source.resolve(strict=True)
     target.parent.mkdir(exist_ok=True, mode=0o711)
     if source.is_dir():

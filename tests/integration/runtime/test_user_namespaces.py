@@ -210,3 +210,23 @@ def test_two_sandboxes_cannot_touch_each_others_files(open_root: Path) -> None:
         assert volume.exists()
 
     rig.play(open_root, scene)
+
+
+def test_what_a_killed_server_left_mounted_is_never_deleted_through(open_root: Path) -> None:
+    """Killed between attaching a layer and mounting the overlay, or at the trial."""
+
+    async def scene(here: rig.Rig) -> None:
+        layer = here.images.known["busybox"].layers[0]
+        sandbox = await here.engine.run_sandbox(here.sandbox_config(user_namespace=mapping()))
+        container = await here.run(sandbox, "sleep", "1000")
+        places = [here.engine.upper(container).parent / "tmp" / "0", here.settings.paths.run / "tmp" / "userns-layers" / "0"]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            idmap.attach(layer, place, None)
+        here.engine._here.userns_tried = False
+        assert await here.engine.missing_for_user_namespaces() == ""
+        await here.engine.remove_container(container)
+        assert (layer / "bin" / "busybox").exists()
+        assert not [place for place in places if place.exists()]
+
+    rig.play(open_root, scene)
