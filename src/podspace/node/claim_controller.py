@@ -41,6 +41,7 @@ class ClaimController:
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
         self._told: dict[str, str] = {}  # uid -> what its events have said
+        self._doomed: asyncio.Queue[Path] = asyncio.Queue()  # folders that nobody can reach any more
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -48,6 +49,7 @@ class ClaimController:
         async with asyncio.TaskGroup() as tasks:
             for resource in (CLAIMS, VOLUMES, CLASSES, "pods"):
                 tasks.create_task(self._follow(resource))
+            tasks.create_task(self._remove_doomed())
             while True:
                 self._changed.clear()
                 again = await self._guarded()
@@ -58,10 +60,11 @@ class ClaimController:
     async def settle(self) -> None:
         """Bring every claim as far as it gets by itself.  Raises: Unavailable, OSError."""
         async with self._busy:
-            for pod in self._pods():
+            pods = [pod for pod in self._store.list("pods")[0] if next(claims.used_by(pod), None)]
+            for pod in pods:
                 await self._make_ephemeral(pod)
             for claim in self._store.list(CLAIMS)[0]:
-                await self._look_at_claim(claim)
+                await self._look_at_claim(claim, claims.users(claim, pods))
             for volume in self._store.list(VOLUMES)[0]:
                 await self._look_at_volume(volume)
 
@@ -92,12 +95,18 @@ class ClaimController:
 
     def _remove_strangers(self) -> None:
         """Folders of volumes that were being made, or deleted, when the server was killed."""
-        for path in self._folder.glob("pvc-*"):
+        for path in self._folder.glob("*pvc-*"):
             if self._store.get(VOLUMES, "", path.name) is None:
                 trees.remove_quietly(path)
 
-    def _pods(self) -> list[JSON]:
-        return [pod for pod in self._store.list("pods")[0] if next(claims.used_by(pod), None)]
+    async def _remove_doomed(self) -> None:
+        """Empty folders one after the other: that of a large volume may take minutes, and nobody waits for it."""
+        while True:
+            path = await self._doomed.get()
+            try:
+                await asyncio.to_thread(trees.remove, path)
+            except OSError as error:
+                log.warning("%s stays until the next start: %s", path, error)
 
     async def _make_ephemeral(self, pod: JSON) -> None:
         if neighbours.is_over(pod) or pod["metadata"].get("deletionTimestamp"):
@@ -114,8 +123,7 @@ class ClaimController:
 
     # Claims
 
-    async def _look_at_claim(self, claim: JSON) -> None:
-        users = claims.users(claim, self._pods())
+    async def _look_at_claim(self, claim: JSON, users: list[JSON]) -> None:
         if claim["metadata"].get("deletionTimestamp"):
             if not users:
                 await self._unprotect(CLAIMS, claim, claim_objects.CLAIM_PROTECTION)
@@ -219,7 +227,10 @@ class ClaimController:
             if released:
                 await self._unprotect(VOLUMES, volume, claim_objects.VOLUME_PROTECTION)
         elif policy == "Delete" and claim_objects.is_ours(volume) and Path(volume["spec"]["local"]["path"]).parent == self._folder:
-            await asyncio.to_thread(trees.remove, volume["spec"]["local"]["path"])
+            with contextlib.suppress(FileNotFoundError):
+                self._doomed.put_nowait(
+                    Path(volume["spec"]["local"]["path"]).rename(self._folder / f"deleted-{volume['metadata']['name']}")
+                )
             await self._delete(VOLUMES, volume)
         else:
             verb = "deletable" if policy == "Delete" else "recyclable"
@@ -309,8 +320,14 @@ def _refusal(claim: JSON, storage_class: JSON) -> tuple[str, str, str] | None:
 
 
 def _make_folder(path: Path) -> None:
+    """Make it so that it is there after a power loss, as its PersistentVolume will be."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(path, _FOLDER_MODE)
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def _now() -> str:

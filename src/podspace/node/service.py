@@ -12,7 +12,7 @@ import time
 from podspace import errors
 from podspace.aio import together
 from podspace.kube.json import JSON
-from podspace.node import neighbours, pod_state, recorder, termination
+from podspace.node import claims, neighbours, pod_state, recorder, termination
 from podspace.node.context import NodeContext
 from podspace.node.pod import PodUid
 from podspace.node.storage_watch import StorageWatch
@@ -37,7 +37,7 @@ class NodeAgent:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._sweep_events())
             tasks.create_task(self._storage.run())
-            for resource in ("configmaps", "secrets"):
+            for resource in ("configmaps", "secrets", "serviceaccounts", claims.CLAIMS):
                 tasks.create_task(self._follow_references(resource))
             await self._follow_pods(tasks, ready)
 
@@ -131,7 +131,7 @@ class NodeAgent:
                 worker.wake()
 
     async def _follow_references(self, resource: str) -> None:
-        """A ConfigMap or Secret that came or changed may be what a container waits for."""
+        """An object that came or changed may be what a container waits for, or be shown by its volumes."""
         while True:
             with self._context.store.watch(resource) as watch:
                 try:

@@ -220,6 +220,9 @@ def test_a_claim_of_the_default_class_is_provided_for_grows_and_takes_its_folder
             await controller.settle()
         assert phases(store) == ([], [])
         assert not folder.exists()
+        assert controller._doomed.get_nowait() == tmp_path / "volumes" / "deleted-pvc-c-uid"
+        controller._remove_strangers()
+        assert list((tmp_path / "volumes").iterdir()) == [], "what a crash left half deleted"
 
     run(tmp_path, steps)
 
