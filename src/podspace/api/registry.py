@@ -8,7 +8,7 @@ from __future__ import annotations
 from podspace.api.strategy import LeaseStrategy, ServiceAccountStrategy, ServiceStrategy, StatusStrategy, Strategy
 from podspace.api.strategy_cluster import EventStrategy, EventViewStrategy, NamespaceStrategy, NodeStrategy
 from podspace.api.strategy_pod import PodStrategy
-from podspace.api.strategy_storage import ClaimStrategy, VolumeStrategy
+from podspace.api.strategy_storage import ClaimStrategy, StorageClassStrategy, VolumeStrategy
 from podspace.kube import resources
 
 _CLASSES: dict[str, type[Strategy]] = {
@@ -19,6 +19,7 @@ _CLASSES: dict[str, type[Strategy]] = {
     "services": ServiceStrategy,
     "persistentvolumes": VolumeStrategy,
     "persistentvolumeclaims": ClaimStrategy,
+    "storageclasses.storage.k8s.io": StorageClassStrategy,
     "serviceaccounts": ServiceAccountStrategy,
     "leases.coordination.k8s.io": LeaseStrategy,
     "events": EventStrategy,

@@ -41,3 +41,7 @@ class VolumeStrategy(_StorageStrategy):
 
     def first_status(self, obj: JSON) -> JSON:
         return {"phase": "Pending", "lastPhaseTransitionTime": metadata.of(obj).get("creationTimestamp")}
+
+
+class StorageClassStrategy(Strategy):
+    answers_object_on_delete = True

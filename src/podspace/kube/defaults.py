@@ -20,7 +20,7 @@ GRACE_SECONDS = 30
 TERMINATION_LOG = "/dev/termination-log"
 NAME_LABEL = "kubernetes.io/metadata.name"
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
-_SOURCES_OFF = ("clusterTrustBundle", "podCertificate")  # behind feature gates that are off in 1.36: a real server drops them
+SOURCES_OFF = ("clusterTrustBundle", "podCertificate")  # behind feature gates that are off in 1.36: a real server drops them
 _APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -199,7 +199,7 @@ def _downward(source: JSON) -> None:
 def _projected(source: JSON) -> None:
     _mode(source)
     for part in source.get("sources") or ():
-        for off in _SOURCES_OFF:
+        for off in SOURCES_OFF:
             part.pop(off, None)
         for item in (part.get("downwardAPI") or {}).get("items") or ():
             _field_ref(item)

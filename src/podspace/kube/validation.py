@@ -86,11 +86,14 @@ def validate_update(kind: str, new: JSON, old: JSON, subresource: str = "") -> l
     return report.causes
 
 
+_STORAGE = ("PersistentVolume", "PersistentVolumeClaim")
+
+
 def warnings(kind: str, obj: JSON) -> list[str]:
     """Texts for Warning headers about an object that is accepted."""
     if kind == "Service":
         return [services.WARNING] if (obj.get("spec") or {}).get("clusterIP") != services.API_ADDRESS else []
-    return validation_warnings.pod(obj) if kind == "Pod" else []
+    return validation_warnings.pod(obj) if kind == "Pod" else validation_warnings.storage(obj) if kind in _STORAGE else []
 
 
 def _metadata(report: Report, kind: str, obj: JSON) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from podspace.kube import names, quantity
+from podspace.kube.defaults import SOURCES_OFF
 from podspace.kube.json import JSON
 
 _OLD_LABELS = {
@@ -20,6 +21,7 @@ _OLD_LABELS = {
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 _SEEN_SOURCES = ("secret", "configMap", "downwardAPI", "serviceAccountToken")
 
 
@@ -31,6 +33,20 @@ def pod(obj: JSON) -> list[str]:
 def before_defaults(obj: JSON) -> list[str]:
     """What of a Pod, as it was sent, does not outlive defaulting."""
     spec: JSON = obj.get("spec") or {}
+    return [*_dropped_sources(spec), *_dropped_signals(spec)]
+
+
+def _dropped_sources(spec: JSON) -> list[str]:
+    return [
+        f"spec.volumes[{index}].projected.sources[{place}].{name}: dropped, because its feature gate is off"
+        for index, volume in enumerate(spec.get("volumes") or ())
+        for place, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+        for name in SOURCES_OFF
+        if name in source
+    ]
+
+
+def _dropped_signals(spec: JSON) -> list[str]:
     if (spec.get("os") or {}).get("name"):
         return []
     return [
@@ -39,6 +55,17 @@ def before_defaults(obj: JSON) -> list[str]:
         for index, container in enumerate(spec.get(field) or ())
         if (container.get("lifecycle") or {}).get("stopSignal")
     ]
+
+
+def storage(obj: JSON) -> list[str]:
+    """Of a claim or a volume."""
+    found = []
+    if _OLD_CLASS in ((obj.get("metadata") or {}).get("annotations") or {}):
+        found.append(f'metadata.annotations[{_OLD_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead')
+    if (obj.get("spec") or {}).get("persistentVolumeReclaimPolicy") == "Recycle":
+        advice = "Instead, the recommended approach is to use dynamic provisioning."
+        found.append(f"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. {advice}")
+    return found
 
 
 def _name(obj: JSON) -> Iterator[str]:

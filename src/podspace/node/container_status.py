@@ -5,6 +5,7 @@ Pure; part of ``status``. Source: kubelet pkg/kubelet/kubelet_pods.go convertToA
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from podspace.kube import times
@@ -58,7 +59,8 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
             groups = sorted({shown.user.gid, *shown.user.supplemental_groups})
             status["user"] = {"linux": {"uid": shown.user.uid, "gid": shown.user.gid, "supplementalGroups": groups}}
         status |= _resources(container, facts)
-    mounts = [_volume_mount(item) for item in container.raw.get("volumeMounts") or ()]
+    images = {mount.destination: mount.image for mount in shown.config.mounts if mount.image} if shown is not None else {}
+    mounts = [_volume_mount(item, images) for item in container.raw.get("volumeMounts") or ()]
     return status | ({"volumeMounts": mounts} if mounts else {})
 
 
@@ -121,9 +123,12 @@ def _resources(container: Container, facts: Facts) -> JSON:
     return shown | ({"allocatedResources": allocated["requests"]} if "requests" in allocated else {})
 
 
-def _volume_mount(item: JSON) -> JSON:
+def _volume_mount(item: JSON, images: Mapping[str, str]) -> JSON:
+    """``images``: where an image is mounted -> its id (KEP-5365)."""
     mount: JSON = {"name": item["name"], "mountPath": item["mountPath"]}
     if item.get("readOnly"):
         to_the_bottom = item.get("recursiveReadOnly") in ("Enabled", "IfPossible")
         mount |= {"readOnly": True, "recursiveReadOnly": "Enabled" if to_the_bottom else "Disabled"}
+    if image := images.get(item["mountPath"]):
+        mount["volumeStatus"] = {"image": {"imageRef": image}}
     return mount

@@ -249,6 +249,8 @@ def test_what_an_image_holds_is_mounted(node: Server) -> None:
     script = "ls /image/bin/busybox /part/busybox; /part/busybox echo ran; touch /image/x 2>&1 | sed 's/.*: //'"
     pods.create(node, pod("image-volume", box(script, volumeMounts=shown), volumes=sources))
     assert pods.output(node, "image-volume") == ["/image/bin/busybox", "/part/busybox", "ran", "Read-only file system"]
+    (shown_first, _) = pods.container_status(node, "image-volume")["volumeMounts"]
+    assert shown_first["volumeStatus"]["image"]["imageRef"].startswith("sha256:")
 
 
 def test_an_image_that_cannot_be_mounted_holds_the_container(node: Server) -> None:

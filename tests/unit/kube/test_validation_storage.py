@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from podspace import errors
-from podspace.kube import admission, defaults, storage, table_cells, times, validation
+from podspace.kube import admission, defaults, storage, table_cells, times, validation, validation_warnings
 
 CLAIM: dict[str, Any] = {
     "kind": "PersistentVolumeClaim",
@@ -132,6 +132,18 @@ def test_a_claim_grows_only_if_its_class_lets_it() -> None:
     with pytest.raises(errors.Forbidden, match='persistentvolumeclaims "c" is forbidden: only dynamically provisioned pvc can be resized'):
         admission.admit_claim_update(larger, bound(), [CLASS])
     admission.admit_claim_update(bound(), larger, [CLASS])
+
+
+def test_what_is_deprecated_is_told() -> None:
+    recycled = changed(VOLUME, persistentVolumeReclaimPolicy="Recycle")
+    assert validation.warnings("PersistentVolume", recycled)[0].startswith("spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy")
+    old = changed(CLAIM)
+    old["metadata"]["annotations"] = {storage.CLASS_ANNOTATION: "s"}
+    assert "deprecated since v1.8" in validation.warnings("PersistentVolumeClaim", old)[0]
+    assert validation.warnings("PersistentVolumeClaim", changed(CLAIM)) == []
+    projected = {"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"path": "x"}}]}}
+    words = "spec.volumes[0].projected.sources[0].clusterTrustBundle: dropped, because its feature gate is off"
+    assert validation_warnings.before_defaults({"spec": {"volumes": [projected]}}) == [words]
 
 
 def test_tables_show_them_as_kubectl_users_know_them() -> None:
