@@ -80,13 +80,19 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     cwd: str | None = None,
     within: Within = contextlib.nullcontext,
+    executable: str | None = None,
 ) -> Child:
-    """Start a program with a fixed environment and no descriptor but those given. Raises: ToolError if it cannot be started."""
+    """Start a program with a fixed environment and no descriptor but those given. ``executable``: the file, where argv does not name it.
+
+    Raises: ToolError if it cannot be started.
+    """
     variables = fixed_environment()
     variables.update(environment or {})
     try:
         with within():
-            popen = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=variables, cwd=cwd)
+            popen = subprocess.Popen(
+                argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=variables, cwd=cwd, executable=executable
+            )
     except OSError as error:
         raise errors.ToolError(argv, 127, f"{error.strerror}: {error.filename or argv[0]}") from error
     return Child(popen)
@@ -121,6 +127,7 @@ async def run(
     pass_fds: Sequence[int] = (),
     silent: bool = False,
     within: Within = contextlib.nullcontext,
+    executable: str | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed (kept in memory files, so never a deadlock).
 
@@ -145,6 +152,7 @@ async def run(
             environment=environment,
             cwd=cwd,
             within=within,
+            executable=executable,
         )
         try:
             status = await child.wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
 import os
@@ -21,10 +20,10 @@ from typing import Any
 from podspace import errors
 from podspace.kube.json import JSON
 from podspace.lens import audit_filter, model
+from podspace.linux import sealed
 from podspace.oci import seccomp_bpf
 
 SECONDS = 10
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 Tried = dict[tuple[str, str], dict[str, bool]]
 
@@ -101,9 +100,4 @@ def _probe(request: JSON, descriptors: list[int]) -> list[JSON]:
 @functools.cache
 def _interpreter() -> int:
     """A descriptor of the sealed copy, made once."""
-    fd = os.memfd_create("podspace-probe", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(os.path.realpath(sys.executable), "rb") as source:
-        while os.sendfile(fd, source.fileno(), None, 1 << 24):
-            pass
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+    return sealed.copy(os.path.realpath(sys.executable))

@@ -106,10 +106,20 @@ def capabilities(name: str, pid: str = "self") -> int:
     return 0
 
 
-def set_oom_score_adj(pid: int, value: int) -> None:
-    """What the process and its future children are worth when memory runs out. Gone, or not allowed: left as it is."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
-        file.write(str(value))
+@contextlib.contextmanager
+def oom_score_adj(value: int) -> Iterator[None]:
+    """What is started inside is worth this when memory runs out, from its first instruction on; so are we meanwhile: be quick.
+
+    Not allowed: left as it is.
+    """
+    with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
+        ours = file.read()
+        with contextlib.suppress(OSError):
+            file.write(str(value).encode())
+        try:
+            yield
+        finally:
+            file.write(ours)
 
 
 def hide_arguments(pid: int, expected: Sequence[str], keep: int) -> bool:

@@ -14,13 +14,14 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from podspace import errors
 from podspace.aio import process
-from podspace.linux import mountview, pidfd, procfs
+from podspace.linux import mountview, pidfd, procfs, sealed
 
 log = logging.getLogger(__name__)
 CHOICE = ("crun", "runc")
@@ -51,6 +52,7 @@ class OciRuntime:
         self._hide_v2 = hide_v2
         self._systemd_cgroups = systemd_cgroups
         self._within: process.Within = mountview.entered if hide_v2 else contextlib.nullcontext
+        self._copy = _Copy(program) if self.is_crun else None
 
     @property
     def is_crun(self) -> bool:
@@ -69,24 +71,29 @@ class OciRuntime:
 
         Raises: Unsupported, OSError.
         """
+        program = self._executable or str(self.program)
         if not self._hide_v2:
-            yield [str(self.program)]
+            yield [program]
             return
         nsenter = shutil.which("nsenter")
         if nsenter is None:
             raise errors.Unsupported("nsenter is not on PATH; install it (Debian, Ubuntu: apt install util-linux)")
         view = mountview.open_one()
         try:
-            yield [nsenter, f"--mount=/proc/{os.getpid()}/fd/{view}", "--", str(self.program)]
+            yield [nsenter, f"--mount=/proc/{os.getpid()}/fd/{view}", "--", program]
         finally:
             os.close(view)
 
     def spawn(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, cwd: str | None = None) -> process.Child:
         """Start a command line that one of ours made. Raises: ToolError."""
-        return process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, within=self._within)
+        return process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, within=self._within, executable=self._executable)
 
     async def _run(self, argv: Sequence[str], *, stdin: bytes = b"", silent: bool = False) -> process.Completed:
-        return await process.run(argv, stdin=stdin, silent=silent, within=self._within)
+        return await process.run(argv, stdin=stdin, silent=silent, within=self._within, executable=self._executable)
+
+    @property
+    def _executable(self) -> str | None:
+        return self._copy.path if self._copy is not None else None
 
     def _argv(self, *words: str, log: Path | None = None) -> list[str]:
         return [str(self.program), *self.global_arguments(log), *words]
@@ -162,6 +169,44 @@ class OciRuntime:
         if done.exit_status != 0:
             said = reason(log) or done.stderr.decode(errors="replace")
             raise errors.ToolError(argv, done.exit_status, said)
+
+
+class _Copy:
+    """crun runs from a copy of itself that no container can change, and makes one each time unless it is in a sealed one already.
+
+    Here is one for all calls, made anew when the program is; it saves crun half of its time. None where nothing is run from memory.
+    Source: crun's cloned_binary.c, which allows for it.
+    """
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._made_of = (0, 0)
+        self._fd = -1
+
+    @property
+    def path(self) -> str | None:
+        """For us and for others, as long as we live."""
+        try:
+            found = self._program.stat()
+        except OSError:
+            return None
+        if self._made_of != (found.st_ino, found.st_mtime_ns):
+            self._made_of = (found.st_ino, found.st_mtime_ns)
+            self._remake()
+        return f"/proc/{os.getpid()}/fd/{self._fd}" if self._fd >= 0 else None
+
+    def _remake(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+        try:
+            self._fd = sealed.copy(str(self._program))
+            subprocess.run([f"/proc/self/fd/{self._fd}", "--version"], pass_fds=(self._fd,), capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            log.info("%s is not run from memory: %s", self._program, error)
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = -1
 
 
 def reason(log: Path) -> str:

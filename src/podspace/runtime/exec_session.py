@@ -100,9 +100,8 @@ def _spawn(
     cwd: str | None = None,
 ) -> process.Child:
     """Start the OCI runtime. crun's exec leaves oom_score_adj alone: without this the process would be spared as the server is."""
-    child = here.runtime_of(container).spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
-    procfs.set_oom_score_adj(child.pid, here.machine.oom_score(container.config.resources.oom_score_adj))
-    return child
+    with procfs.oom_score_adj(here.machine.oom_score(container.config.resources.oom_score_adj)):
+        return here.runtime_of(container).spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
 
 
 async def _with_pipes(here: world.World, container: records.Container, folder: Path, client: streams.Streams) -> Session:
