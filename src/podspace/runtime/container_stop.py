@@ -73,6 +73,14 @@ async def conmon_ended(here: world.World, container: records.Container) -> None:
             container.handle.close()
         container.exited.set()
         here.tell(model.EventKind.CONTAINER_EXITED, container.intent.sandbox_id, container.id)
+    await _release(here, container)
+
+
+async def _release(here: world.World, container: records.Container) -> None:
+    """What nobody needs of a dead container, though its status and log may be looked at for long: the OCI runtime's state, its cgroup."""
+    async with container.releasing:
+        await here.runtime_of(container).delete(container.id)
+        here.cgroups.remove(container.intent.cgroup)
 
 
 def _outcome(here: world.World, container: records.Container, ended: tuple[int, int] | None) -> dict[str, str | int]:
@@ -105,12 +113,11 @@ async def discard(here: world.World, container: records.Container) -> None:
     folder.begin_removal()
     await _kill_conmon(container, folder)
     await here.cgroups.kill(container.intent.cgroup)
-    await here.runtime_of(container).delete(container.id)
+    await _release(here, container)
     for handle in (container.handle, container.conmon):
         if handle is not None:
             handle.close()
     container.exited.set()
-    here.cgroups.remove(container.intent.cgroup)
     mounts.unmount(container.rootfs)
     await asyncio.to_thread(rootfs.unmount, here.layout.snapshot(container.id), folder.path)
     (here.layout.exits / container.id).unlink(missing_ok=True)

@@ -106,6 +106,7 @@ class Sandbox:
     handle: pidfd.ProcessHandle | None = None
     disguised: bool = False  # its argument is hidden from ps
     exited: asyncio.Event = field(default_factory=asyncio.Event)
+    releasing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def id(self) -> model.SandboxId:
@@ -162,6 +163,7 @@ class Container:
     process: dict[str, Any] | None = None  # the OCI process object, template of exec's
     disk: disk_usage.DiskUsage | None = None  # what it was when last looked at
     exited: asyncio.Event = field(default_factory=asyncio.Event)
+    releasing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def id(self) -> model.ContainerId:

@@ -60,7 +60,7 @@ async def recover(here: world.World) -> None:
     await together.every(_tried(_sandbox(here, item), item.id) for item in list(here.sandboxes.values()))
     await _orphans(here, conmons)
     attached = [sandbox for sandbox in here.sandboxes.values() if sandbox.ready and sandbox.facts.ips]
-    await here.network.recover([sandbox_run.attachment(sandbox) for sandbox in attached])
+    await here.network.recover([sandbox_run.attachment(sandbox, sandbox.facts.pid) for sandbox in attached])
 
 
 async def _tried(step: Coroutine[Any, Any, None], identifier: str) -> None:

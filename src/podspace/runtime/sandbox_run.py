@@ -6,14 +6,15 @@ fails or is cancelled, by ``recover`` when the server was killed.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
 from pathlib import Path
 
 from podspace import errors, settings
-from podspace.aio import cleanup
-from podspace.linux import idmap, mounts, pidfd
+from podspace.aio import cleanup, together
+from podspace.linux import idmap, mounts, netns, pidfd
 from podspace.network.attachment import Attachment
 from podspace.runtime import (
     cgroup_groups,
@@ -85,26 +86,61 @@ async def _build(here: world.World, sandbox: records.Sandbox) -> None:
     folder = here.layout.sandbox(sandbox.id)
     folder.make(sandbox.config.user_namespace.owner()[1] if sandbox.config.user_namespace else 0)
     layout.write_json(folder.intent, codec.encode(sandbox.intent))
-    hostname = hostname_of(sandbox.config)
-    _prepare(here, sandbox, folder, hostname)
-    await here.runtime_of(sandbox).run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
-    _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
-    ips: tuple[str, ...] = ()
-    if sandbox.config.network is not model.NamespaceMode.NODE:
-        ips = await here.network.attach(attachment(sandbox))
-        layout.write_text(folder.hosts, spec_sandbox.hosts(hostname, ips))
-        _give_away(folder, sandbox.config.user_namespace)
+    ips = await _start(here, sandbox, folder)
     pause.show_as_pause(sandbox)
     sandbox.learn(ips=ips, ready=True)
     here.layout.save_sandbox(sandbox)
 
 
-def attachment(sandbox: records.Sandbox) -> Attachment:
-    """What it asks of its network."""
+async def _start(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> tuple[str, ...]:
+    """Start /pause and attach the sandbox to its network; return its addresses.
+
+    Both at once, in a netns made before, unless a user namespace is to own that: there it is /pause's to make.
+    """
+    config = sandbox.config
+    connected = config.network is not model.NamespaceMode.NODE
+    if not connected or config.user_namespace is not None:
+        _prepare_files(here, sandbox, folder)
+        _write_spec(here, sandbox, folder)
+        await _run_pause(here, sandbox, folder)
+        return await _attach(here, sandbox, folder, sandbox.facts.pid) if connected else ()
+    with netns.New(functools.partial(_set_sysctls, config)) as new:
+        _prepare_files(here, sandbox, folder)
+        thread = await new.thread()
+        _write_spec(here, sandbox, folder, of_thread=thread)
+        _, ips = await together.every((_run_pause(here, sandbox, folder), _attach(here, sandbox, folder, thread)))
+        return ips
+
+
+async def _run_pause(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> tuple[str, ...]:
+    await here.runtime_of(sandbox).run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
+    _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
+    return ()
+
+
+async def _attach(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, pid: int) -> tuple[str, ...]:
+    ips = await here.network.attach(attachment(sandbox, pid))
+    layout.write_text(folder.hosts, spec_sandbox.hosts(hostname_of(sandbox.config), ips))
+    _give_away(folder, sandbox.config.user_namespace)
+    return ips
+
+
+def _set_sysctls(config: model.SandboxConfig) -> None:
+    """Those of the network, in the netns this thread is in. Raises: FailedPrecondition."""
+    for name, value in spec_sandbox.sysctls(config).items():
+        if spec_sandbox.is_of_network(name):
+            try:
+                spec_sandbox.sysctl_file(name).write_text(value)
+            except OSError as error:
+                raise errors.FailedPrecondition(f"sysctl {name}={value}: {error.strerror}") from error
+
+
+def attachment(sandbox: records.Sandbox, pid: int) -> Attachment:
+    """What it asks of its network. ``pid``: of whoever is in its netns."""
     config = sandbox.config
     return Attachment(
         sandbox_id=sandbox.id,
-        pid=sandbox.facts.pid,
+        pid=pid,
         owner=config.owner,
         namespace=config.namespace,
         name=config.name,
@@ -125,8 +161,8 @@ def hostname_of(config: model.SandboxConfig) -> str:
     return config.hostname
 
 
-def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, hostname: str) -> None:
-    config = sandbox.config
+def _prepare_files(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> None:
+    config, hostname = sandbox.config, hostname_of(sandbox.config)
     if not sandbox.intent.runtime.systemd_cgroups:  # systemd makes the slice, and keeps what it knows of
         here.cgroups.create(sandbox.intent.cgroup, cgroup_groups.limits(config.resources))
     mount_shm(sandbox, folder)
@@ -134,13 +170,18 @@ def _prepare(here: world.World, sandbox: records.Sandbox, folder: layout.Folder,
     folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))
     folder.hosts.write_text(_text(Path("/etc/hosts")) if config.network is model.NamespaceMode.NODE else spec_sandbox.hosts(hostname, ()))
     _give_away(folder, config.user_namespace)
+
+
+def _write_spec(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, *, of_thread: int = 0) -> None:
+    """``of_thread``: it is in the netns that /pause is to join."""
     spec = spec_sandbox.build(
-        config,
+        sandbox.config,
         here.machine_of(sandbox),
         rootfs=pause.make_rootfs(here.layout),
         program=pause.program(),
-        hostname=hostname,
+        hostname=hostname_of(sandbox.config),
         cgroup=sandbox.intent.runtime.oci_path(sandbox.intent.cgroup, sandbox.id),
+        netns=f"/proc/{os.getpid()}/task/{of_thread}/ns/net" if of_thread else "",
     )
     layout.write_json(folder.oci_config, spec)
 

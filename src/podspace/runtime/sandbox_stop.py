@@ -24,13 +24,13 @@ async def pause_ended(here: world.World, sandbox: records.Sandbox) -> None:
         here.layout.save_sandbox(sandbox)
     if sandbox.facts.ready:
         here.tell(model.EventKind.SANDBOX_EXITED, sandbox.id)
+    here.when_gone(None, lambda: _release(here, sandbox))
 
 
 async def stop(here: world.World, sandbox: records.Sandbox) -> None:
     """Kill its containers and /pause, take back its network. Return when all of it is gone. Idempotent."""
     await together.every(container_stop.kill(here, container) for container in here.containers_of(sandbox.id))
-    await here.network.detach(sandbox.id)
-    await _kill_pause(here, sandbox)
+    await together.every((here.network.detach(sandbox.id), _kill_pause(here, sandbox)))
     await pause_ended(here, sandbox)
 
 
@@ -51,19 +51,24 @@ async def _kill_pause(here: world.World, sandbox: records.Sandbox) -> None:
         await here.cgroups.kill(sandbox.pause_cgroup)
 
 
+async def _release(here: world.World, sandbox: records.Sandbox) -> None:
+    """What nobody needs of a dead /pause: the OCI runtime's state, its cgroup."""
+    async with sandbox.releasing:
+        await here.cgroups.kill(sandbox.pause_cgroup)
+        await here.runtime_of(sandbox).delete(sandbox.id)
+        here.cgroups.remove(sandbox.pause_cgroup)
+
+
 async def discard(here: world.World, sandbox: records.Sandbox) -> None:
     """Undo whatever part of run_sandbox was done. Needs nothing but the intent."""
     folder = here.layout.sandbox(sandbox.id)
     folder.begin_removal()
-    await here.network.detach(sandbox.id)
-    await here.cgroups.kill(sandbox.pause_cgroup)
-    await here.runtime_of(sandbox).delete(sandbox.id)
+    await together.every((here.network.detach(sandbox.id), _release(here, sandbox)))
     if sandbox.handle is not None:
         sandbox.handle.close()
         sandbox.handle = None
     sandbox.exited.set()
     mounts.unmount(folder.shm)
-    here.cgroups.remove(sandbox.pause_cgroup)
     if not sandbox.config.cgroup_parent:  # else it is the kubelet's, with its limits
         here.cgroups.prune(sandbox.intent.cgroup)
     layout.remove_tree(folder.path)

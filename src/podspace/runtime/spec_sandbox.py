@@ -19,8 +19,17 @@ SHM_BYTES = 64 << 20
 _OOM_SCORE_ADJ = -998  # as a kubelet has it: the last to be killed for memory
 
 
-def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, program: Path, hostname: str, cgroup: str) -> dict[str, Any]:
-    """Return config.json."""
+def build(
+    config: model.SandboxConfig,
+    here: machine.Machine,
+    *,
+    rootfs: Path,
+    program: Path,
+    hostname: str,
+    cgroup: str,
+    netns: str = "",
+) -> dict[str, Any]:
+    """Return config.json. ``netns``: the path of one that is there already, with the sysctls of the network set."""
     seccomp, annotations = spec_seccomp.profile(config.pause.seccomp, (), here)
     spec: dict[str, Any] = {
         "ociVersion": defaults.VERSION,
@@ -41,13 +50,13 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
             defaults.bind(str(program), "/pause", "bind", "ro", "nosuid", "nodev"),
         ],
         "linux": {
-            "namespaces": _namespaces(config, here),
+            "namespaces": _namespaces(config, here, netns),
             "cgroupsPath": cgroup,
             "resources": {"devices": defaults.device_rules(privileged=False)},
             "maskedPaths": list(defaults.MASKED_PATHS),
             "readonlyPaths": list(defaults.READONLY_PATHS),
             **({"seccomp": seccomp} if seccomp else {}),
-            "sysctl": _sysctls(config),
+            "sysctl": {name: value for name, value in sysctls(config).items() if not (netns and is_of_network(name))},
             **id_mappings(config.user_namespace),
         },
     }
@@ -56,7 +65,7 @@ def build(config: model.SandboxConfig, here: machine.Machine, *, rootfs: Path, p
     return spec
 
 
-def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict[str, str]]:
+def _namespaces(config: model.SandboxConfig, here: machine.Machine, netns: str) -> list[dict[str, str]]:
     kinds = ["mount"] if config.user_namespace is None else ["user", "mount"]
     if config.pid is not model.NamespaceMode.NODE:
         kinds.append("pid")
@@ -66,10 +75,10 @@ def _namespaces(config: model.SandboxConfig, here: machine.Machine) -> list[dict
         kinds.append("ipc")
     if here.cgroup_version == 2:
         kinds.append("cgroup")
-    return [{"type": kind} for kind in kinds]
+    return [{"type": kind, "path": netns} if kind == "network" and netns else {"type": kind} for kind in kinds]
 
 
-def _sysctls(config: model.SandboxConfig) -> dict[str, str]:
+def sysctls(config: model.SandboxConfig) -> dict[str, str]:
     """As containerd 2 has it, whoever a container runs as may listen on any port of the sandbox and ping from it."""
     if config.network is model.NamespaceMode.NODE:
         return dict(config.sysctls)
@@ -77,6 +86,17 @@ def _sysctls(config: model.SandboxConfig) -> dict[str, str]:
     last = groups[0].inside + groups[0].length - 1 if groups else 2**31 - 1
     usual = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last}"}
     return usual | dict(config.sysctls)
+
+
+def is_of_network(sysctl: str) -> bool:
+    """Whether it is the netns' own."""
+    return sysctl.startswith(("net.", "net/"))
+
+
+def sysctl_file(name: str) -> Path:
+    """Separated by dots or slashes, and the other one, if there is any, is its opposite. Source: sysctl.d(5)."""
+    first = next((char for char in name if char in "./"), "/")
+    return Path("/proc/sys", name if first == "/" else name.translate(str.maketrans("./", "/.")))
 
 
 def id_mappings(wanted: idmap.IdMap | None) -> dict[str, Any]:

@@ -268,3 +268,17 @@ def test_family_is_session_and_descendants() -> None:
 
     stats = [stat(2, 1, 1), stat(5, 2, 5), stat(6, 1, 5), stat(7, 6, 7), stat(8, 2, 1)]
     assert exec_session.family(5, stats) == {5, 6, 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("net.ipv4.conf.eth0.rp_filter", "/proc/sys/net/ipv4/conf/eth0/rp_filter"),
+        ("net.ipv4.conf.eth0/1.rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+        ("net/ipv4/conf/eth0.1/rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+    ],
+)
+def test_where_a_sysctl_is(name: str, file: str) -> None:
+    assert str(spec_sandbox.sysctl_file(name)) == file
+    assert spec_sandbox.is_of_network(name)
+    assert not spec_sandbox.is_of_network("kernel.shm_rmid_forced")
