@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import containerd, cri, lens, podman, server
+from bench import api, containerd, cri, lens, podman, server
 from bench.measure import Times, ratio
 from tools import registry
 
 MEBI = 1 << 20
-PARTS = ("podman", "containerd", "lens")
+PARTS = ("podman", "containerd", "lens", "api")
 PODS = 50
 SANDBOXES = 100
 
@@ -33,6 +33,8 @@ def main() -> int:
                 _beside_podman(folder, mirror, arguments.runs, arguments.pods)
             if arguments.only in (None, "lens"):
                 _lens(folder, mirror, arguments.runs)
+            if arguments.only in (None, "api"):
+                api.run(folder / "api", mirror, lambda root, conf: server.Podspace(root, port=_free_port(), registries_conf=conf))
             if arguments.only in (None, "containerd"):
                 _beside_containerd(folder, mirror, arguments.runs, arguments.sandboxes)
     finally:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from podspace import errors
 from podspace.aio.sessions import Sessions
-from podspace.api import respond
+from podspace.api import respond, shape
 from podspace.api.backend import Backend
 from podspace.api.identity import Identity
 from podspace.api.negotiate import Form
@@ -97,6 +97,20 @@ class Call:
         """Send a JSON object as it is, or as YAML."""
         payload = respond.body(value, pretty=self.pretty, yaml=self.form.yaml)
         return self.send(payload, code=code)
+
+    @property
+    def takes_as_stored(self) -> bool:
+        """The client wants an object as the store holds it, so the JSON made when it was written will do."""
+        return self.strategy.serves_as_stored and not self.form.transform and not self.form.yaml and not self.pretty
+
+    def answer_stored(self, stored: JSON, *, code: int = 200) -> web.Response:
+        """Send an object of this path's kind, given as stored, in the form asked for."""
+        if self.takes_as_stored:
+            metadata = stored["metadata"]
+            entry = self.store.entry(self.strategy.key, metadata.get("namespace") or "", metadata["name"])
+            if entry is not None and entry.obj is stored:
+                return self.send(entry.encoded + b"\n", code=code)
+        return self.answer(shape.one(self, stored), code=code)
 
     def send(self, payload: bytes, *, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
         """Send bytes that are in the form asked for already."""

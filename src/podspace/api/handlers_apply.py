@@ -103,7 +103,7 @@ async def _create(call: Call, config: JSON, *, dry_run: bool) -> web.StreamRespo
     handlers_create.require_namespace(call, call.target.name)
     stored = handlers_create.prepare_new(call, obj, ownership.encoded(applied))
     stored = await handlers_create.save_new(call, stored, dry_run=dry_run)
-    return call.answer(shape.one(call, stored), code=201)
+    return call.answer_stored(stored, code=201)
 
 
 async def _update(call: Call, config: JSON, *, dry_run: bool) -> web.StreamResponse:
@@ -118,7 +118,7 @@ async def _update(call: Call, config: JSON, *, dry_run: bool) -> web.StreamRespo
     if dry_run:
         settled = change(call.existing())
         return call.answer(shape.one(call, settled.obj if isinstance(settled, Delete) else settled))
-    return call.answer(shape.one(call, await call.store.mutate(*call.path, change, durable=call.strategy.durable)))
+    return call.answer_stored(await call.store.mutate(*call.path, change, durable=call.strategy.durable))
 
 
 def _asked(config: JSON) -> JSON:

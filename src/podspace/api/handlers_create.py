@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from podspace import errors
-from podspace.api import metadata, ownership, query, shape
+from podspace.api import metadata, ownership, query
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 
@@ -24,7 +24,7 @@ async def create(call: Call) -> web.StreamResponse:
     metadata.fill_new(obj, namespace=call.target.namespace, created=call.services.timestamp())
     require_namespace(call, metadata.name_of(obj))
     stored = await save_new(call, prepare_new(call, obj), dry_run=options.dry_run)
-    return call.answer(shape.one(call, stored), code=201)
+    return call.answer_stored(stored, code=201)
 
 
 async def save_new(call: Call, stored: JSON, *, dry_run: bool) -> JSON:

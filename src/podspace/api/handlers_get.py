@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from podspace.api import list_options, shape
+from podspace.api import list_options
 from podspace.api.call import Call
 
 
@@ -16,4 +16,4 @@ async def get(call: Call) -> web.StreamResponse:
     version = call.query.get("resourceVersion")
     if version:
         list_options.refuse_future(list_options.revision(version), call.store.revision)
-    return call.answer(shape.one(call, call.existing()))
+    return call.answer_stored(call.existing())

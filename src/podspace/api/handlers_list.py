@@ -13,6 +13,7 @@ from podspace.api import list_options, selection, shape, snapshots
 from podspace.api.call import Call
 from podspace.api.list_options import ListOptions
 from podspace.kube.json import JSON
+from podspace.store.index import Entry
 
 
 async def list_objects(call: Call) -> web.StreamResponse:
@@ -31,16 +32,18 @@ async def list_objects(call: Call) -> web.StreamResponse:
     whole = objects
     if selected:
         outgoing = call.strategy.outgoing
-        objects = [obj for obj in objects if selected.matches(outgoing(obj))]
+        objects = [entry for entry in objects if selected.matches(outgoing(entry.obj))]
     page, list_metadata = _page(objects, revision, options.limit, counted=not selected)
     _remember(call, whole, revision, more="continue" in list_metadata)
-    return call.answer(shape.many(call, page, list_metadata))
+    if call.takes_as_stored:
+        return call.send(shape.many_encoded(call, page, list_metadata))
+    return call.answer(shape.many(call, [entry.obj for entry in page], list_metadata))
 
 
-def _fresh(call: Call, options: ListOptions) -> tuple[list[JSON], int]:
+def _fresh(call: Call, options: ListOptions) -> tuple[list[Entry], int]:
     """The list as it is, or as it was at exactly one revision."""
     key, namespace = call.strategy.key, call.target.namespace
-    objects, revision = call.store.list(key, namespace)
+    objects, revision = call.store.entries(key, namespace)
     if options.match == "Exact" and options.revision not in (None, revision):
         assert options.revision is not None
         try:
@@ -50,15 +53,15 @@ def _fresh(call: Call, options: ListOptions) -> tuple[list[JSON], int]:
     return objects, revision
 
 
-def _continued(call: Call, position: snapshots.Position) -> tuple[list[JSON], int]:
+def _continued(call: Call, position: snapshots.Position) -> tuple[list[Entry], int]:
     key, namespace = call.strategy.key, call.target.namespace
     if not position.consistent or position.revision == call.store.revision:
-        return call.store.list(key, namespace)
+        return call.store.entries(key, namespace)
     return call.services.snapshots.find(key, namespace, position), position.revision
 
 
-def _after(objects: list[JSON], start: str) -> list[JSON]:
-    return [obj for obj in objects if place(obj) > start]
+def _after(objects: list[Entry], start: str) -> list[Entry]:
+    return [entry for entry in objects if place(entry.obj) > start]
 
 
 def place(obj: JSON) -> str:
@@ -66,18 +69,18 @@ def place(obj: JSON) -> str:
     return f"{obj['metadata'].get('namespace') or ''}/{obj['metadata']['name']}"
 
 
-def _page(objects: list[JSON], revision: int, limit: int, *, counted: bool) -> tuple[list[JSON], JSON]:
+def _page(objects: list[Entry], revision: int, limit: int, *, counted: bool) -> tuple[list[Entry], JSON]:
     """Cut a page off; with a selector nobody knows how many remain (the API server does not count them either)."""
     list_metadata: JSON = {"resourceVersion": str(revision)}
     if not limit or len(objects) <= limit:
         return objects, list_metadata
     page = objects[:limit]
-    list_metadata["continue"] = snapshots.Position(revision=revision, start=place(page[-1])).token()
+    list_metadata["continue"] = snapshots.Position(revision=revision, start=place(page[-1].obj)).token()
     if counted:
         list_metadata["remainingItemCount"] = len(objects) - limit
     return page, list_metadata
 
 
-def _remember(call: Call, objects: list[JSON], revision: int, *, more: bool) -> None:
+def _remember(call: Call, objects: list[Entry], revision: int, *, more: bool) -> None:
     if more:
         call.services.snapshots.keep(call.strategy.key, call.target.namespace, revision, objects)

@@ -45,7 +45,7 @@ async def patch(call: Call) -> web.StreamResponse:
         settled = change(call.existing())
         return call.answer(shape.one(call, settled.obj if isinstance(settled, Delete) else settled))
     stored = await call.store.mutate(*call.path, change, durable=call.strategy.durable)
-    return call.answer(shape.one(call, stored))
+    return call.answer_stored(stored)
 
 
 def _parsed(body: bytes) -> Any:

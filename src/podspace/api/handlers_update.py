@@ -25,7 +25,7 @@ async def update(call: Call) -> web.StreamResponse:
     if options.dry_run:
         return call.answer(shape.one(call, _unwrapped(updating.settle(call, call.existing(), wanted))))
     stored = await call.store.mutate(*call.path, lambda old: updating.settle(call, old, wanted), durable=call.strategy.durable)
-    return call.answer(shape.one(call, stored))
+    return call.answer_stored(stored)
 
 
 def _defaulted(call: Call, obj: JSON) -> JSON:

@@ -19,6 +19,8 @@ from podspace.store.watch import Watch
 
 _BOOKMARK_SECONDS = 60.0
 _LAST_BOOKMARK_SECONDS = 2.0  # before the end of a stream with timeoutSeconds
+_STUCK_SECONDS = 60.0
+_PIECE_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1800.0  # and up to twice that, so that not all clients come back at once
 
 
@@ -49,11 +51,26 @@ async def _stream(call: Call, response: web.StreamResponse, renderer: watch_even
                 head += renderer.bookmark(since, initial_events_end=True)
         with call.store.watch(call.strategy.key, call.target.namespace, since=since) as changes_to_come:
             if head:
-                await response.write(head)
+                await _write(call, response, head)
             await _follow(call, response, renderer, changes_to_come)
     except errors.Expired as error:
         status = status_http.translate(error).status
-        await response.write(b'{"type":"ERROR","object":' + respond.encode(status) + b"}\n")
+        await _write(call, response, b'{"type":"ERROR","object":' + respond.encode(status) + b"}\n")
+
+
+async def _write(call: Call, response: web.StreamResponse, lines: bytes) -> None:
+    """Send; a client that takes nothing for a minute is cut off: what waits for it would stay in memory for ever."""
+    transport = call.http.transport
+    if transport is None or (len(lines) <= _PIECE_BYTES and not transport.get_write_buffer_size()):
+        await response.write(lines)
+        return
+    for start in range(0, len(lines), _PIECE_BYTES):
+        try:
+            async with asyncio.timeout(_STUCK_SECONDS):
+                await response.write(lines[start : start + _PIECE_BYTES])
+        except TimeoutError:
+            transport.abort()
+            raise ConnectionResetError("the client does not read") from None
 
 
 async def _follow(call: Call, response: web.StreamResponse, renderer: watch_events.Renderer, changes: Watch) -> None:
@@ -62,21 +79,22 @@ async def _follow(call: Call, response: web.StreamResponse, renderer: watch_even
     asked = call.query.integer("timeoutSeconds") or 0
     end = loop.time() + (asked if asked > 0 else _LONGEST_SECONDS * (1 + random.random()))
     bookmarks = _Bookmarks(wanted=call.query.flag("allowWatchBookmarks"), now=loop.time(), end=end)
-    with call.services.streams.open(changes.close):
-        while True:
-            try:
-                async with asyncio.timeout_at(bookmarks.next()):
-                    batch = await changes.batch()
-            except TimeoutError:
-                if loop.time() >= end:
+    timer = loop.call_at(bookmarks.next(), changes.poke)
+    try:
+        with call.services.streams.open(changes.close):
+            while True:
+                batch = await changes.batch()
+                if batch:
+                    if lines := renderer.lines(batch):
+                        await _write(call, response, lines)
+                elif changes.closed or loop.time() >= end:
                     return
-                await response.write(renderer.bookmark(changes.revision))
-                bookmarks.sent(loop.time())
-                continue
-            if not batch:
-                return
-            if lines := renderer.lines(batch):
-                await response.write(lines)
+                else:
+                    await _write(call, response, renderer.bookmark(changes.revision))
+                    bookmarks.sent(loop.time())
+                    timer = loop.call_at(bookmarks.next(), changes.poke)
+    finally:
+        timer.cancel()
 
 
 class _Bookmarks:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -55,10 +54,17 @@ def response(
     for text in warnings:
         fields.add("Warning", f'299 - "{_quoted(text)}"')
     if gzip and len(payload) >= _GZIP_FROM_BYTES:
-        payload = zlib.compress(payload, 1, wbits=31)
+        payload = _gzip(payload)
         fields["Content-Encoding"] = "gzip"
         fields["Vary"] = "Accept-Encoding"
     return web.Response(body=payload, status=code, headers=fields)
+
+
+def _gzip(payload: bytes) -> bytes:
+    """Three times as quick as zlib: a list of thousands must not hold up everybody else."""
+    from isal import igzip_lib
+
+    return igzip_lib.compress(payload, 1, flag=igzip_lib.COMP_GZIP)
 
 
 @contextlib.asynccontextmanager

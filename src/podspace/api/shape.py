@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from podspace import errors
+from podspace.api.respond import encode as _encode
 from podspace.kube.json import JSON
+from podspace.store.index import Entry
 
 if TYPE_CHECKING:
     from podspace.api.call import Call
@@ -49,6 +51,16 @@ def many(call: Call, stored: Sequence[JSON], list_metadata: JSON) -> JSON:
     resource = call.target.resource
     items = [bare(outgoing(obj)) for obj in stored]
     return {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": list_metadata, "items": items}
+
+
+def many_encoded(call: Call, stored: Sequence[Entry], list_metadata: JSON) -> bytes:
+    """A plain list put together from what was encoded when each object was written."""
+    resource = call.target.resource
+    head = _encode({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": list_metadata, "items": []})
+    known = b'{"kind":"%b","apiVersion":"%b",' % (resource.kind.encode(), resource.api_version.encode())
+    size = len(known)
+    items = [b"{" + entry.encoded[size:] if entry.encoded.startswith(known) else _encode(bare(entry.obj)) for entry in stored]
+    return head[:-2] + b",".join(items) + b"]}\n"
 
 
 def table(call: Call, objects: Sequence[JSON], list_metadata: JSON) -> JSON:

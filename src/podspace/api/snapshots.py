@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from podspace import errors
-from podspace.kube.json import JSON
+from podspace.store.index import Entry
 
 _MAX_SNAPSHOTS = 32
 _INCONSISTENT = -1
@@ -61,16 +61,16 @@ class Snapshots:
     """The lists that somebody is in the middle of reading."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str, int], list[JSON]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], list[Entry]] = OrderedDict()
 
-    def keep(self, resource: str, namespace: str, revision: int, objects: list[JSON]) -> None:
+    def keep(self, resource: str, namespace: str, revision: int, objects: list[Entry]) -> None:
         """Remember a whole list; the least recently read one is forgotten when there are too many."""
         self._kept[(resource, namespace, revision)] = objects
         self._kept.move_to_end((resource, namespace, revision))
         while len(self._kept) > _MAX_SNAPSHOTS:
             self._kept.popitem(last=False)
 
-    def find(self, resource: str, namespace: str, at: Position) -> list[JSON]:
+    def find(self, resource: str, namespace: str, at: Position) -> list[Entry]:
         """The list as it was.  Raises: Expired with a token for the inconsistent rest."""
         key = (resource, namespace, at.revision)
         if key not in self._kept:

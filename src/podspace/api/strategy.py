@@ -29,6 +29,11 @@ class Strategy:
         self.stored_kind = resource.kind
         self.stored_version = resource.api_version
 
+    @property
+    def serves_as_stored(self) -> bool:
+        """What is stored can be sent as it is."""
+        return type(self).outgoing is Strategy.outgoing
+
     def incoming(self, obj: JSON) -> JSON:
         """The stored form of what a client sent."""
         return obj

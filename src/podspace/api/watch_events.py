@@ -34,6 +34,8 @@ class Renderer:
 
     def lines(self, changes: Iterable[Change]) -> bytes:
         """The events of some changes, b"" if the selector hides them all."""
+        if self._plain and not self._selected:
+            return b"".join([change.line for change in changes])
         return b"".join(self._line(change) for change in changes)
 
     def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
@@ -59,7 +61,7 @@ class Renderer:
                 return b""
         assert kind is not None
         if self._plain:
-            return _event(kind, change.encoded)
+            return change.line if kind == change.kind else _event(kind, change.encoded)
         obj = self._outgoing(change.obj)
         if self._call.form.table:
             obj = self._table([obj], {"resourceVersion": obj["metadata"]["resourceVersion"]})

@@ -85,6 +85,14 @@ class Store:
         entry = self._index.get(Key(resource, namespace, name))
         return entry.obj if entry else None
 
+    def entry(self, resource: str, namespace: str, name: str) -> Entry | None:
+        """As ``get``, with the JSON that was made when it was written."""
+        return self._index.get(Key(resource, namespace, name))
+
+    def entries(self, resource: str, namespace: str = "") -> tuple[list[Entry], int]:
+        """As ``list``, with the JSON that was made when they were written."""
+        return [*self._index.within(resource, namespace)], self.revision
+
     def initial(self, resource: str, namespace: str = "") -> tuple[list[Change], int]:
         """Return what is there as ADDED changes, encoded already, and the revision they show: how a watch without a start begins."""
         changes = [_added(resource, entry) for entry in self._index.within(resource, namespace)]

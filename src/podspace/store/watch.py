@@ -36,7 +36,8 @@ class Watch:
         self._wakeup = asyncio.Event()
         self._delivered = after
         self._lagging = False
-        self._closed = False
+        self._poked = False
+        self.closed = False
 
     @property
     def revision(self) -> int:
@@ -56,8 +57,9 @@ class Watch:
         self._wakeup.set()
 
     async def batch(self) -> list[Change]:
-        """Wait for the next changes and return all that are there; [] once closed.  Raises: Expired after falling behind."""
+        """Wait for the next changes and return all that are there; [] once closed, or poked.  Raises: Expired after falling behind."""
         await self._wait()
+        self._poked = False
         changes = list(self._queue)
         self._queue.clear()
         if changes:
@@ -76,15 +78,20 @@ class Watch:
         return change
 
     async def _wait(self) -> None:
-        while not self._queue and not self._closed and not self._lagging:
+        while not self._queue and not self.closed and not self._lagging and not self._poked:
             self._wakeup.clear()
             await self._wakeup.wait()
         if self._lagging:
             raise errors.Expired(f"too old resource version: {self._delivered} ({self._newest()})")
 
+    def poke(self) -> None:
+        """Let ``batch`` return although there is nothing: its caller has something else to do."""
+        self._poked = True
+        self._wakeup.set()
+
     def close(self) -> None:
         """Stop receiving, wake the consumer. Idempotent."""
-        self._closed = True
+        self.closed = True
         self._queue.clear()
         self._detach(self)
         self._wakeup.set()

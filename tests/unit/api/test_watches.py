@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import pytest
+
+from podspace.api import handlers_watch
 from podspace.store import history, index
 from tests.unit.api.serving import Client, configmap, next_event, played
 
@@ -127,5 +131,39 @@ def test_a_revision_that_is_no_number_is_refused_before_the_stream() -> None:
         answer = await client.get(f"{WATCH}&resourceVersion=abc")
         assert answer.status == 500
         assert answer.message == 'resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax'
+
+    played(scene)
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers_watch, "_STUCK_SECONDS", 0.2)
+
+    async def scene(client: Client) -> None:
+        path = client.server._unix_socket
+        assert path is not None
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=1)
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # a ReadTransport too
+        writer.write(f"GET {WATCH}&resourceVersion={await revision(client)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        big = {"k": "x" * 900_000}
+        for number in range(3):  # more than any socket's buffer takes
+            assert (await client.post(LIST, configmap(f"c{number}", data=big))).status == 201
+        async with asyncio.timeout(10):
+            while client.store._watches["configmaps"]:  # noqa: ASYNC110 - nothing tells when a handler is gone
+                await asyncio.sleep(0.01)
+        writer.close()
+        del reader
+
+    played(scene)
+
+
+def test_a_thousand_watchers_share_one_encoding() -> None:
+    async def scene(client: Client) -> None:
+        watches = [client.store.watch("configmaps") for _ in range(1000)]
+        await client.post(LIST, configmap("c"))
+        changes = [(await watch.batch())[0] for watch in watches]
+        assert len({id(change.line) for change in changes}) == 1
+        assert json.loads(changes[0].line)["object"]["metadata"]["name"] == "c"
+        for watch in watches:
+            watch.close()
 
     played(scene)

@@ -187,3 +187,15 @@ def test_history_is_bounded_by_age() -> None:
     assert [change.revision for change in history.since(1, "pods")] == [2]
     with pytest.raises(errors.Expired):
         history.since(0, "pods")
+
+
+def test_a_watch_that_is_poked_returns_with_nothing(store: Store) -> None:
+    async def scene() -> None:
+        with store.watch("x") as watch:
+            asyncio.get_running_loop().call_soon(watch.poke)
+            assert await watch.batch() == []
+            assert not watch.closed
+            await store.create("x", named("a"))
+            assert [change.name for change in await watch.batch()] == ["a"]
+
+    asyncio.run(scene())
