@@ -26,6 +26,7 @@ from podspace.node import admission, network_condition, registration, sysctls
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
+from podspace.node.meter import PodMeter
 from podspace.node.recorder import Recorder
 from podspace.node.scheduler import Scheduler
 from podspace.node.service import NodeAgent
@@ -192,6 +193,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
         tls=certificates.server_context(pki),
         ca_certificate=pki.ca.read_text(),
         unix_socket=settings.paths.api_socket,
+        meter=PodMeter(engine, node_name=facts.name),
         lens=PodLens(engine, images, seccomp_profiles=settings.seccomp_profiles or settings.paths.seccomp),
         tokens=signer,
     )

@@ -29,6 +29,7 @@ from podspace.tokens import Signer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from podspace.api.lens import Lens
+    from podspace.api.metrics import Sampler
     from podspace.api.quota_keeper import QuotaKeeper
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
@@ -46,6 +47,7 @@ class Services:
     snapshots: Snapshots
     quotas: QuotaKeeper
     lens: Lens | None = None
+    sampler: Sampler | None = None
     tokens: Signer | None = None
     sessions: Sessions = field(default_factory=Sessions)  # exec, attach, port-forward, logs
 

@@ -27,6 +27,7 @@ from podspace.api import (
     issuer,
     lens,
     logs,
+    metrics,
     negotiate,
     plain,
     pod_actions,
@@ -141,6 +142,8 @@ class Dispatcher:
 def _handler(target: routes.Target) -> Handler:
     if target.resource is resources.LENS:
         return _LENS[target.subresource]
+    if target.resource.group == resources.METRICS_GROUP:
+        return metrics.get if target.name else metrics.list_objects
     if not target.resource.stored:
         return _NOT_STORED[target.resource.kind]
     if target.subresource in _REFUSED and target.verb != "get":

@@ -26,6 +26,7 @@ from podspace.api import call, namespaces
 from podspace.api.backend import Backend
 from podspace.api.dispatch import Dispatcher
 from podspace.api.lens import Lens
+from podspace.api.metrics import Meter, Sampler
 from podspace.api.quota_keeper import QuotaKeeper
 from podspace.api.snapshots import Snapshots
 from podspace.api.streams import OpenStreams
@@ -55,6 +56,7 @@ class ApiServer:
         unix_socket: Path | None = None,
         now: Callable[[], float] = time.time,
         lens: Lens | None = None,
+        meter: Meter | None = None,
         tokens: Signer | None = None,
     ) -> None:
         """``port`` 0 = any free one. ``tls`` None = no TCP listener, ``unix_socket`` None = no local one, ``tokens`` None = no tokens.
@@ -74,6 +76,7 @@ class ApiServer:
             snapshots=Snapshots(),
             quotas=QuotaKeeper(store),
             lens=lens,
+            sampler=Sampler(meter) if meter else None,
             tokens=tokens,
         )
         self.address: tuple[str, int] | None = None

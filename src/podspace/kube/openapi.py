@@ -66,7 +66,7 @@ def document(group: str, version: str) -> JSON:
     served = [
         resource
         for resource in resources.RESOURCES
-        if (resource.group, resource.version) == (group, version) and resource.group != resources.LENS_GROUP and not resource.hidden
+        if (resource.group, resource.version) == (group, version) and resource.group not in resources.NO_SCHEMA and not resource.hidden
     ]
     docs: dict[str, dict[str, str]] = json.loads(schema.data("schema_docs.json"))
     schemas: JSON = {}

@@ -65,10 +65,12 @@ class Resource:
 
     @property
     def stored(self) -> bool:
-        return "get" in self.verbs
+        return "watch" in self.verbs
 
 
-LENS_GROUP = "lens.podspace.io"  # podspace's own: its kinds are in no schema of Kubernetes
+LENS_GROUP = "lens.podspace.io"  # podspace's own
+METRICS_GROUP = "metrics.k8s.io"  # in clusters metrics-server's
+NO_SCHEMA = (LENS_GROUP, METRICS_GROUP)  # their kinds are in no schema of Kubernetes
 
 PODS = Resource(
     plural="pods",
@@ -168,6 +170,8 @@ LENS = Resource(  # podspace's own: looks into running Pods; nothing of it is st
     ),
 )
 LENS_AUDITS = Resource(plural="podaudits", kind="PodAudit", group=LENS_GROUP, verbs=("create",))
+NODE_METRICS = Resource(plural="nodes", kind="NodeMetrics", group=METRICS_GROUP, version="v1beta1", namespaced=False, verbs=("get", "list"))
+POD_METRICS = Resource(plural="pods", kind="PodMetrics", group=METRICS_GROUP, version="v1beta1", verbs=("get", "list"))
 LEASES = Resource(plural="leases", kind="Lease", group="coordination.k8s.io")
 
 
@@ -176,7 +180,7 @@ def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
 
 
 def _empty(kind: str, group: str = "") -> Resource:
-    """A kind of clusters that Kubernetes' own tests list before they begin: there never is one."""
+    """A kind of clusters that ``cluster-info dump`` and Kubernetes' own tests list: there never is one."""
     return Resource(plural=kind.lower() + "s", kind=kind, group=group, verbs=("get", "list", "watch"), hidden=True)
 
 
@@ -204,16 +208,19 @@ RESOURCES: tuple[Resource, ...] = (
     EVENTS_V1,
     RUNTIMECLASSES,
     PRIORITYCLASSES,
+    NODE_METRICS,
+    POD_METRICS,
     STORAGECLASSES,
     LENS,
     LENS_AUDITS,
     _empty("ReplicationController"),
     _empty("ReplicaSet", "apps"),
     _empty("DaemonSet", "apps"),
+    _empty("Deployment", "apps"),
 )
 
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in RESOURCES}
-_BY_KIND = {resource.kind: resource for resource in reversed(RESOURCES)}  # Event: the core one
+_BY_KIND = {resource.kind: resource for resource in reversed(RESOURCES) if not resource.hidden}  # Event: the core one
 
 
 def lookup(group: str, version: str, plural: str) -> Resource | None:
@@ -230,6 +237,6 @@ def by_name(name: str) -> Resource | None:
     """What a user types: plural, singular, short name, or ``plural.group``; the core group first."""
     wanted = name.lower()
     for resource in RESOURCES:
-        if wanted in (resource.plural, resource.singular, resource.qualified, *resource.short_names):
+        if not resource.hidden and wanted in (resource.plural, resource.singular, resource.qualified, *resource.short_names):
             return resource
     return None

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from podspace.kube import duration, table_pods, table_storage, times
+from podspace.kube import duration, quantity, table_pods, table_storage, times
 from podspace.kube.json import JSON
+from podspace.kube.quantity import Quantity
 from podspace.kube.table_pods import NONE
 
 UNKNOWN = "<unknown>"
@@ -137,6 +138,14 @@ def _resource_quota(obj: JSON, age: str, now: float) -> list[Any]:
     return [obj["metadata"]["name"], requests, limits, age]
 
 
+def _metrics(obj: JSON, age: str, now: float) -> list[Any]:
+    """A Pod's are those of its containers together."""
+    used = [obj["usage"]] if "usage" in obj else [container["usage"] for container in obj["containers"]]
+    cpu = Quantity(nanos=sum(quantity.parse(one["cpu"]).nanos for one in used))
+    memory = Quantity(nanos=sum(quantity.parse(one["memory"]).nanos for one in used), family="binary")
+    return [obj["metadata"]["name"], cpu.canonical(), memory.canonical(), obj["window"]]
+
+
 def _external_ip(obj: JSON, spec: JSON) -> str:
     if spec.get("type") == "ExternalName":
         return str(spec.get("externalName", ""))
@@ -162,6 +171,8 @@ def _runtime_class(obj: JSON, age: str, now: float) -> list[Any]:
 
 
 _CELLS: Mapping[str, Callable[[JSON, str, float], list[Any]]] = {
+    "pods.metrics.k8s.io": _metrics,
+    "nodes.metrics.k8s.io": _metrics,
     "pods": table_pods.cells,
     "nodes": _node,
     "events": _event,

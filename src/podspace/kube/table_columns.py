@@ -15,6 +15,8 @@ from podspace.kube.json import JSON
 _NAME = ("Name", "ObjectMeta.name")
 _AGE = ("Age", "ObjectMeta.creationTimestamp")
 
+_METRICS = (_NAME, ("cpu", "Cores, over the window"), ("memory", "The working set"), ("Window", "What the rates were measured over"))
+
 # Title and text; a text like "Model.field" is that field's. A title with "*" is shown by "-o wide" only.
 _COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "pods": (
@@ -114,6 +116,8 @@ _COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("PreemptionPolicy", "PriorityClass.preemptionPolicy"),
     ),
     "runtimeclasses.node.k8s.io": (_NAME, ("Handler", "RuntimeClass.handler"), _AGE),
+    "pods.metrics.k8s.io": _METRICS,
+    "nodes.metrics.k8s.io": _METRICS,
     "leases.coordination.k8s.io": (_NAME, ("Holder", "LeaseSpec.holderIdentity"), _AGE),
 }
 _GENERIC = (_NAME, _AGE)
