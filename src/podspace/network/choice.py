@@ -29,6 +29,7 @@ DEFAULTS = {"node": "auto", "cri": "cni"}
 _PODMANS = "podman"
 _BRIDGE, _READY = "the built-in bridge", "CNI, ready"
 _WHOSE = {"node": "Pods", "cri": "a kubelet's Pods"}
+_REMEDY = "; leave a configuration there, or serve with --network bridge"
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class Networks:
             for owner, before in told.items():
                 told[owner] = now = await self._state(owner)
                 if now != before:
-                    log.log(logging.INFO if now in (_BRIDGE, _READY) else logging.WARNING, "network of %s: %s", _WHOSE[owner], now)
+                    well = now in (_BRIDGE, _READY)
+                    log.log(logging.INFO if well else logging.WARNING, "network of %s: %s%s", _WHOSE[owner], now, "" if well else _REMEDY)
             for listener in self._listeners:
                 listener()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from podspace.linux import netns, procfs
 from tests.support import pods
 from tests.support.pods import box, pod
 from tests.support.server import Server, free_port, running
@@ -137,3 +139,46 @@ def test_the_name_servers_of_a_cluster(root: Path, registries_conf: Path) -> Non
         assert pods.output(server, "host")[:-1] == [*cluster, "nameserver 192.0.2.55", "options ndots:5"]
         words = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
         assert ("DNSConfigForming", f"{words}192.0.2.53 192.0.2.54 192.0.2.55") in pods.told(server, "host")
+
+
+def test_one_port_for_three_pods_at_different_addresses_and_protocols(node: Server) -> None:
+    """As Kubernetes' own conformance test has it: 127.0.0.1, the node's address, and the latter with another protocol."""
+    port, [host, *_] = free_port(), host_ips(node)
+    say = "exec nc -ll -p 80 -e echo"
+    pods.create(
+        node,
+        pod("port-a", box(f"{say} a", ports=ports((port, "TCP", "127.0.0.1")))),
+        pod("port-b", box(f"{say} b", ports=ports((port, "TCP", host)))),
+        pod("port-c", box(f"exec sleep 100{port}", ports=ports((port, "UDP", host)))),
+    )
+    for name in ("port-a", "port-b", "port-c"):
+        node.wait_ready(name)
+    assert heard("127.0.0.1", port) == "a"
+    assert heard(host, port) == "b"
+    with (
+        netns.open_socket(process_of("sleep", f"100{port}"), kind=socket.SOCK_DGRAM) as inside,
+        socket.socket(type=socket.SOCK_DGRAM) as client,
+    ):
+        inside.bind(("0.0.0.0", 80))
+        inside.settimeout(10)
+        client.sendto(b"c", (host, port))
+        assert inside.recv(100) == b"c"
+
+
+def process_of(*words: str) -> int:
+    """The host's pid of the one with this command line."""
+    [pid] = [pid for pid in procfs.pids() if procfs.cmdline(pid) == list(words)]
+    return pid
+
+
+def test_a_sandbox_that_was_renewed_has_its_port_again(node: Server) -> None:
+    port = free_port()
+    node.apply(pod("again", box(ECHO, ports=ports((port, "TCP", ""))), restartPolicy="Always", shareProcessNamespace=True))
+    node.wait_ready("again")
+    assert heard("127.0.0.1", port) == "hello"
+    node.exec("again", "c", "kill", "-TERM", "1", check=False)  # /pause
+    pods.wait_for_event(node, "again", "SandboxChanged")
+    until = time.monotonic() + 20
+    while heard("127.0.0.1", port) != "hello":
+        assert time.monotonic() < until
+        time.sleep(0.1)

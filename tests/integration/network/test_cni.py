@@ -378,6 +378,7 @@ def test_what_the_folder_says_is_logged_to_whom_it_matters(machine: Machine, cap
     with new_netns() as outer:
         netns.inside(outer, lambda: machine.run(body, network=""))
     missing = f"cni plugin not initialized: no network config found in {machine.conf}"
+    missing += "; leave a configuration there, or serve with --network bridge"
     assert caplog.messages == [
         f"network of a kubelet's Pods: {missing}",
         "network of Pods: CNI, ready",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
-from podspace.cli import failure, flags, main
+from podspace import settings
+from podspace.cli import failure, flags, main, serve, server_flags
 
 FLAGS = (
     flags.Flag("stdin", "i", help="input"),
@@ -145,3 +147,25 @@ def test_every_command_has_examples_that_its_own_flags_can_read(verb: str) -> No
     for program, said, *words in _examples(verb):
         assert (program, said) == ("podspace", verb)
         flags.parse(verb, module.USAGE, module.FLAGS, words)
+
+
+def serve_settings(*words: str) -> settings.Settings:
+    return server_flags.make(flags.parse("serve", "Usage.", serve.FLAGS, words))
+
+
+def test_the_network_of_a_server_is_what_its_flags_say() -> None:
+    told = serve_settings(
+        *("--network", "cni", "--cni-conf-dir", "/etc/x", "--cni-bin-dir", "/a:/b", "--pod-cidr", "10.1.0.0/24,fd00::/64"),
+        *("--cluster-dns", "192.0.2.53, fd00::53", "--cluster-domain", "c.example.", "--resolv-conf", "/etc/r"),
+    )
+    assert (told.network, told.cni_conf_dir, told.cni_bin_dirs) == ("cni", Path("/etc/x"), (Path("/a"), Path("/b")))
+    assert (told.cluster_dns, told.cluster_domain, told.resolv_conf) == (("192.0.2.53", "fd00::53"), "c.example", Path("/etc/r"))
+    plain = serve_settings()
+    assert (plain.network, plain.cni_conf_dir, plain.cni_bin_dirs) == ("", None, settings.CNI_BIN_DIRS)
+    assert (plain.cluster_dns, plain.cluster_domain, plain.resolv_conf) == ((), "cluster.local", None)
+
+
+@pytest.mark.parametrize("words", [("--network", "host"), ("--cluster-dns", "somewhere")])
+def test_a_network_that_cannot_be_is_a_usage_error(words: tuple[str, str]) -> None:
+    with pytest.raises(failure.Usage, match=f'invalid argument "{words[1]}" for "{words[0]}" flag'):
+        serve_settings(*words)
