@@ -88,6 +88,7 @@ CONTAINER_ORDER = (
 
 # model -> its fields in the order of the Go struct, which is the order of JSON output.
 ORDER: dict[str, str] = {
+    "NodeSpec": "podCIDR podCIDRs providerID unschedulable taints configSource externalID",
     "PodSpec": (
         "volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds dnsPolicy "
         "nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName hostNetwork hostPID hostIPC "

@@ -31,6 +31,7 @@ from podspace.api import (
     negotiate,
     plain,
     pod_actions,
+    proxy,
     registry,
     respond,
     reviews,
@@ -63,6 +64,8 @@ _BY_SUBRESOURCE: dict[tuple[str, str], Handler] = {
     ("pods", "log"): logs.log,
     ("pods", "binding"): pod_actions.bind,
     ("pods", "eviction"): pod_actions.evict,
+    ("pods", "proxy"): proxy.to_pod,
+    ("services", "proxy"): proxy.to_service,
     ("serviceaccounts", "token"): token_requests.create,
 }
 _LENS: dict[str, Handler] = {
@@ -85,7 +88,7 @@ _NOT_STORED: dict[str, Handler] = {
     "TokenReview": reviews.token_review,
 }
 _REFUSED = {
-    "proxy": "proxying HTTP is not supported: use kubectl port-forward",
+    "proxy": "there is no kubelet to hand the request on to",
 }
 
 
@@ -146,9 +149,10 @@ def _handler(target: routes.Target) -> Handler:
         return metrics.get if target.name else metrics.list_objects
     if not target.resource.stored:
         return _NOT_STORED[target.resource.kind]
-    if target.subresource in _REFUSED and target.verb != "get":
+    found = _BY_SUBRESOURCE.get((target.resource.plural, target.subresource))
+    if found is None and target.subresource in _REFUSED and target.verb != "get":
         raise errors.Unsupported(_REFUSED[target.subresource])
-    return _BY_SUBRESOURCE.get((target.resource.plural, target.subresource), _BY_VERB[target.verb])
+    return found or _BY_VERB[target.verb]
 
 
 def _failed(http: web.BaseRequest, error: errors.PodspaceError) -> web.StreamResponse:

@@ -75,9 +75,16 @@ async def stream(http: web.BaseRequest, content_type: str) -> AsyncIterator[web.
     """
     answer = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
     answer.enable_chunked_encoding()
+    async with streaming(http, answer):
+        yield answer
+
+
+@contextlib.asynccontextmanager
+async def streaming(http: web.BaseRequest, answer: web.StreamResponse) -> AsyncIterator[None]:
+    """As ``stream``, for an answer with a head of its own."""
     await answer.prepare(http)
     try:
-        yield answer
+        yield
         await answer.write_eof()
     except ConnectionResetError:
         pass

@@ -15,6 +15,7 @@ from podspace.kube.json import JSON
 
 _AUTHORIZATION = "authorization.k8s.io"
 _OPEN_URLS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_ISSUER_URLS = ["/.well-known", "/.well-known/*"]
 _DISCOVERY_URLS = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"]
 _ANYBODY = [
     {
@@ -67,7 +68,10 @@ def _allowed(subject: Identity, spec: JSON) -> bool:
 async def rules_review(call: Call) -> web.StreamResponse:
     """``kubectl auth can-i --list``."""
     review = await _decoded(call, "SelfSubjectRulesReview")
-    resource_rules, path_rules = list(_ANYBODY), [{"verbs": ["get"], "nonResourceURLs": urls} for urls in (_OPEN_URLS, _DISCOVERY_URLS)]
+    resource_rules, path_rules = (
+        list(_ANYBODY),
+        [{"verbs": ["get"], "nonResourceURLs": urls} for urls in (_DISCOVERY_URLS, _ISSUER_URLS, _OPEN_URLS)],
+    )
     if call.identity.rights == "view" and (review.get("spec") or {}).get("namespace") == call.identity.namespace:
         resource_rules += _VIEW
     if call.identity.is_admin:

@@ -141,7 +141,9 @@ SERVICES = Resource(
     kind="Service",
     short_names=("svc",),
     categories=("all",),
-    subresources=MappingProxyType({"status": Subresource(kind="Service", verbs=_VIEW)}),
+    subresources=MappingProxyType(
+        {"proxy": Subresource(kind="ServiceProxyOptions", verbs=_PROXY), "status": Subresource(kind="Service", verbs=_VIEW)}
+    ),
 )
 LIMITRANGES = Resource(plural="limitranges", kind="LimitRange", short_names=("limits",))
 RESOURCEQUOTAS = Resource(

@@ -51,12 +51,16 @@ WATCHED = configmaps_in("wtest", *(configmap(f"c{i}", metadata={"labels": {"i": 
 LISTED = configmaps_in("ltest", *(configmap(f"c{i}") for i in range(5)))
 BOUND = pods_in("sub", pod("p", nodeName="node-1"))
 
+NODES: Scene = [("/api/v1/nodes", {"metadata": {"name": name}}) for name in ("node-1", "node-2")]
+NODES.append(("STATUS /api/v1/nodes/node-2", json.loads((FOLDER / "node-updates.json").read_text())["exchanges"][0]["body"]["status"]))
+
 SCENES: dict[str, Scene] = {
     "accept-negotiation": [],
     "apply-and-plain-writes": [namespace("ssa")],
     "apply-ownership": [namespace("ssa")],
     "auth-selfsubjectaccessreview": [],
     "auth-selfsubjectreview": [],
+    "auth-selfsubjectrulesreview": [],
     "create-dryrun": [namespace("crt")],
     "create-full-defaults": [namespace("crt")],
     "create-minimal-pod": [namespace("crt")],
@@ -68,7 +72,12 @@ SCENES: dict[str, Scene] = {
     "delete-2-scheduled-pod-graceful": pods_in("del", pod("b", nodeName="node-1")),
     "delete-3-finalizer": pods_in("del", {**pod("c", nodeName="node-1"), "metadata": {"name": "c", "finalizers": ["example.com/f"]}}),
     "delete-4-preconditions-dryrun": pods_in("del", pod("d", nodeName="node-1")),
+    "delete-5-terminal-pod": [
+        *pods_in("del", pod("e", nodeName="node-1")),
+        ("STATUS /api/v1/namespaces/del/pods/e", {"phase": "Succeeded"}),
+    ],
     "delete-6-collection": pods_in("del", pod("f", nodeName="node-1"), pod("g")),
+    "delete-7-propagation": pods_in("del", pod("h", nodeName="node-1")),
     "delete-8-no-body": pods_in("del", pod("i")),
     "delete-9-other-kinds": [
         namespace("del"),
@@ -114,6 +123,7 @@ SCENES: dict[str, Scene] = {
             },
         ),
     ],
+    "forbidden": [],
     "head-options": pods_in("misc", pod("p", nodeName="node-1")),
     "lease": [],
     "list-chunking": LISTED,
@@ -123,6 +133,7 @@ SCENES: dict[str, Scene] = {
     "list-limit-with-selector": LISTED,
     "list-resourceversion": LISTED,
     "namespace-finalize-and-status": [namespace("misc")],
+    "node-updates": NODES,
     "partialobjectmetadata": [],
     "patch-status-codes": pods_in("misc", pod("p", nodeName="node-1")),
     "sub-binding": pods_in("sub", pod("p")),
@@ -132,6 +143,7 @@ SCENES: dict[str, Scene] = {
     "sub-log-errors": pods_in("sub", TWO, UN),
     "sub-portforward-errors": pods_in("sub", TWO, UN),
     "sub-serviceaccount-token": [namespace("sub")],
+    "sub-status": [*pods_in("sub", pod("p")), ("BIND /api/v1/namespaces/sub/pods/p", {"target": {"name": "node-1"}})],
     "table-404": [],
     "table-bad-includeobject": [],
     "table-empty-list": [],
@@ -154,6 +166,8 @@ DIFFERENT = {
     ("auth-selfsubjectreview", 0): "the user has another name",
     ("auth-selfsubjectreview", 1): "asked by a user without rights",
     ("create-dryrun", 2): "a random name",
+    ("delete-7-propagation", 0): "there is no garbage collector: acts as Background",
+    ("delete-7-propagation", 1): "there is no garbage collector: acts as Background",
     ("discovery-group-legacy", 1): "storageVersionHash is not served",
     ("discovery-group-legacy", 2): "the reviews of other subjects are not served",
     ("head-options", 2): _NO_SUCH_PODS,
@@ -207,6 +221,12 @@ def test_the_answers_are_those_of_a_real_server(name: str) -> None:
 
 async def plant(client: Client, path: str, obj: JSON, recording: list[JSON]) -> None:
     """Create an object as a client would, but with the uid the recording knows it by; or delete one."""
+    if path.startswith("STATUS "):
+        assert (await client.patch(path.removeprefix("STATUS ") + "/status", {"status": obj})).status == 200
+        return
+    if path.startswith("BIND "):
+        assert (await client.post(path.removeprefix("BIND ") + "/binding", obj)).status == 201
+        return
     if path.startswith("DELETE "):
         assert (await client.delete(path.removeprefix("DELETE "))).status == 200
         return
