@@ -1,4 +1,4 @@
-"""The Pods that chaos happens to: every restart policy, with and without a shared PID namespace, init containers, sidecars, volumes.
+"""The Pods that chaos happens to: every restart policy, with and without a shared PID namespace, init containers, sidecars, volumes of every kind.
 
 Their commands end by themselves, stay, crash, or will not die when asked; ``random_pod`` picks one.
 """
@@ -60,6 +60,26 @@ def sidecar(name: str) -> JSON:
     return pod(name, container("a", f"echo x > /v/x; {STAYS}", volumeMounts=mount), initContainers=inits, volumes=volumes)
 
 
+def voluminous(name: str) -> JSON:
+    """Everything that is mounted, bound, provided for or signed for one Pod."""
+    token = {"serviceAccountToken": {"path": "token"}}
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
+    volumes = [
+        {"name": "t", "projected": {"sources": [token, {"configMap": {"name": "kube-root-ca.crt"}}]}},
+        {"name": "c", "ephemeral": {"volumeClaimTemplate": template}},
+        {"name": "e", "emptyDir": {"sizeLimit": "1Mi"}},
+    ]
+    mounts = [
+        {"name": "t", "mountPath": "/t"},
+        {"name": "c", "mountPath": "/c"},
+        {"name": "e", "mountPath": "/e", "subPath": "part"},
+        {"name": "t", "mountPath": "/ca", "subPath": "ca.crt"},
+    ]
+    script = "test -s /t/token && test -s /ca && echo x >> /c/file && echo x >> /e/file && sleep 1 && "
+    talks = [container(one, script + then, volumeMounts=mounts) for one, then in (("a", FAILS), ("b", "exec sleep 904"))]
+    return pod(name, *talks, volumes=volumes, securityContext={"fsGroup": 4321}, serviceAccountName="default")
+
+
 def pulling(name: str, image: str) -> JSON:
     big = {"name": "big", "image": image, "imagePullPolicy": "Always", "command": ["sh", "-c", STAYS]}
     return pod(name, container("a", STAYS), big, shareProcessNamespace=True)
@@ -67,5 +87,5 @@ def pulling(name: str, image: str) -> JSON:
 
 def random_pod(rng: random.Random, name: str, big_images: list[str]) -> JSON:
     """One of the above."""
-    kind = rng.choice([shared, shared, plain, never, on_failure, crashing, stubborn, sidecar, None])
+    kind = rng.choice([shared, shared, plain, never, on_failure, crashing, stubborn, sidecar, voluminous, None])
     return pulling(name, rng.choice(big_images)) if kind is None else kind(name)

@@ -164,6 +164,7 @@ def leftovers(paths: Paths, server_pid: int) -> list[str]:
         *(paths.run / name for name in ("sandboxes", "containers", "exits", "crun", "tmp", "network/addresses")),
         paths.snapshots,
         paths.pods,
+        paths.volumes,
         paths.log,
         paths.images / "tmp",
     ):
