@@ -1,4 +1,4 @@
-"""The Pods that chaos happens to: every restart policy, with and without a shared PID namespace, init containers, sidecars, volumes of every kind.
+"""The Pods that chaos happens to: every restart policy, with and without a shared PID namespace, init containers, sidecars, every volume.
 
 Their commands end by themselves, stay, crash, or will not die when asked; ``random_pod`` picks one.
 """
