@@ -118,13 +118,16 @@ class Access(Enum):
     ALL_READ_ONLY = "read-only, all that is mounted below as well"
 
 
-def attach(source: Path, target: Path, userns_fd: int | None, access: Access = Access.READ_WRITE) -> None:
+def attach(source: Path, target: Path, userns_fd: int | None, access: Access = Access.READ_WRITE, *, follow: bool = False) -> None:
     """Bind ``source`` with all that is mounted in it at ``target``, with the ids of a user namespace if one is given.
 
-    What is mounted below and cannot be shown with other ids keeps its own. Raises: OSError, EINVAL when ``source``'s file system cannot.
+    ``follow``: what the host mounts in ``source`` later is seen. Never the other way round: where ``source`` is shared, what is unmounted
+    below ``target`` would else be unmounted on the host. What is mounted below and cannot be shown with other ids keeps its own.
+    Raises: OSError, EINVAL when ``source``'s file system cannot.
     """
     fd = syscalls.open_tree(str(source), syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE)
     try:
+        syscalls.mount_setattr(fd, propagation=syscalls.MS_SLAVE if follow else syscalls.MS_PRIVATE, recursive=True)
         if userns_fd is not None:
             _map(fd, source, userns_fd)
         if access is not Access.READ_WRITE:

@@ -98,6 +98,15 @@ def unmount(target: Path) -> None:
             raise
 
 
+def detach(target: Path) -> None:
+    """Unmount lazily, with all that is mounted in it. Nothing mounted, or nothing there: fine."""
+    try:
+        syscalls.umount2(str(target), syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+
+
 def unmount_below(*folders: Path) -> None:
     """Unmount everything at and under some folders."""
     for target in below(*folders):

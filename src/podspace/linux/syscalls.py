@@ -143,9 +143,9 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def mount_setattr(fd: int, *, attributes: int, userns_fd: int = 0, recursive: bool = False) -> None:
+def mount_setattr(fd: int, *, attributes: int = 0, propagation: int = 0, userns_fd: int = 0, recursive: bool = False) -> None:
     """mount_setattr(2) for the mount that ``fd`` stands for."""
-    attr = _MountAttr(attributes, 0, 0, userns_fd)
+    attr = _MountAttr(attributes, 0, propagation, userns_fd)
     done = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(fd),

@@ -93,6 +93,7 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
         stop_signal=spec_process.stop_signal(container.config, image.config),
     )
     await _start_conmon(here, container, folder)
+    userns.release(folder.mapped_mounts)
     pause.show_as_pause(sandbox)
     here.layout.save_container(container)
 

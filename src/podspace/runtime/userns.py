@@ -96,16 +96,22 @@ def closed_to_others(folder: Path) -> Path | None:
 
 
 def prepare(wanted: Sequence[model.Mount], folder: Path, here: Within) -> tuple[model.Mount, ...]:
-    """Attach what must be shown with other ids, or read-only with all below it, below ``folder``; return all mounts, as plain bind mounts.
+    """Attach what must be shown with other ids below ``folder``; return all mounts, as plain bind mounts.
 
-    In a user namespace that is every one: its root may not pass the host's folders on the way to a volume. Undone by unmounting what is
-    mounted there. Raises: FailedPrecondition, Unsupported (the file system cannot), OSError.
+    In a user namespace that is every one: its root may not pass the host's folders on the way to a volume. Undone by ``release``.
+    Raises: FailedPrecondition, Unsupported (the file system cannot), OSError.
     """
     found = [
-        _attached(mount, folder / str(number), here) if mount.id_map or mount.recursive_readonly or here.fd is not None else mount
+        _attached(mount, folder / str(number), here) if mount.id_map or here.fd is not None else mount
         for number, mount in enumerate(wanted)
     ]
     return tuple(found) if here.fd is None else (*found, *_below(found, folder))
+
+
+def release(folder: Path) -> None:
+    """Take away what ``prepare`` attached, once the container has it: the host may want to unmount what is behind it. Idempotent."""
+    for name in layout.names(folder):
+        mounts.detach(folder / name)
 
 
 def _below(attached: Sequence[model.Mount], folder: Path) -> Iterator[model.Mount]:
@@ -127,7 +133,7 @@ def _attached(mount: model.Mount, target: Path, here: Within) -> model.Mount:
         target.touch(0o600)
     with _namespace(mount.id_map, here) as fd:
         try:
-            idmap.attach(source, target, fd, _access(mount))
+            idmap.attach(source, target, fd, _access(mount), follow=mount.propagation == "rslave")
         except OSError as error:
             if fd is None:
                 raise
@@ -136,8 +142,9 @@ def _attached(mount: model.Mount, target: Path, here: Within) -> model.Mount:
                 f"mount {mount.destination}: {source} ({kind}) cannot be shown with the ids of a user namespace: {error.strerror}; "
                 "use another file system, or the host's user namespace (hostUsers: true)"
             ) from error
-    again = mount.readonly and here.fd is None
-    return dataclasses.replace(mount, source=target, id_map=None, readonly=again, recursive_readonly=False)
+    if here.fd is None:
+        return dataclasses.replace(mount, source=target, id_map=None)
+    return dataclasses.replace(mount, source=target, id_map=None, readonly=False, recursive_readonly=False)
 
 
 def _access(mount: model.Mount) -> idmap.Access:

@@ -156,6 +156,23 @@ def test_mounts_are_seen_where_they_should_be(strict: Server, shared: Path) -> N
         found = set(strict.kubectl("logs", name, "-c", container).split())
         assert found & {"seen", "given"} == wanted, (name, container)
     strict.kubectl("delete", "pod/propagation", "pod/mapped-propagation")
+    assert (shared / "later" / "seen").exists(), "what goes with a Pod is the Pod's"
+
+
+def test_the_host_may_unmount_what_a_pod_in_a_user_namespace_has(strict: Server, shared: Path) -> None:
+    """A kubelet unmounts volumes while dead containers are still there: the server must hold nothing of them."""
+    subprocess.run(["mount", "-t", "tmpfs", "later", str(shared / "later")], check=True)
+    volume = {"name": "v", "hostPath": {"path": str(shared)}}
+    strict.apply(
+        pod("holder", box("exec sleep 7000", volumeMounts=[{"name": "v", "mountPath": "/data"}]), volumes=[volume], hostUsers=False)
+    )
+    strict.wait_ready("holder")
+    strict.exec("holder", "c", "touch", "/data/later/seen")
+    assert [target for target in mounts.below(strict.paths.run) if "/mapped/" in target] == []
+    subprocess.run(["umount", str(shared / "later")], check=True)
+    (shared / "later").rmdir()
+    strict.kubectl("delete", "pod", "holder")
+    assert (shared / "inner").exists()
 
 
 def test_what_is_not_shared_cannot_be_handed_on(strict: Server, shared: Path) -> None:
