@@ -4,6 +4,7 @@
     nginx                        as Docker's: workers run as uid 101, logs go to the container's output
     podspace-test/pid1-required  an entrypoint that, like s6-overlay's, refuses to be anything but PID 1
     podspace-test/user           runs as 1000:1000
+    (stand-ins)                  see tools/image_stand_ins.py: what manifests from elsewhere name and cannot be had here
     podspace-test/pause          sleeps: containerd, to which the bench compares, takes the first process of its sandboxes from an image
 
 Called by ``tools.images``. Knows folders, neither tar nor registries.
@@ -22,7 +23,7 @@ BUSYBOX_PACKAGES = ("busybox-static",)
 LIBRARY_PACKAGES = ("libc6", "libcrypt1", "libpcre2-8-0", "libpcre3", "libssl3", "libssl3t64", "zlib1g")
 NGINX_PACKAGES = ("nginx", "nginx-light", "nginx-core", "nginx-common")
 
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PASSWD = """root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/bin/false
@@ -121,16 +122,16 @@ RECIPES = (
         name="docker.io/library/busybox",
         tags=("latest", "1.28", "1.35", "1.36", "1.37", "stable"),
         layers=("busybox",),
-        config={"Cmd": ["sh"], "Env": [_PATH]},
+        config={"Cmd": ["sh"], "Env": [PATH]},
         index=True,
     ),
     Recipe(
         name="docker.io/library/nginx",
-        tags=("latest", "1.14.2", "1.16.1", "1.22", "1.25", "1.26", "1.27", "stable"),
+        tags=("latest", "1.14.2", "1.16.1", "1.22", "1.25", "1.26", "1.27", "1.29", "stable"),
         layers=("base", "nginx", "nginx-config"),
         config={
             "Cmd": ["nginx", "-g", "daemon off;"],
-            "Env": [_PATH, "NGINX_VERSION=1.22.1"],
+            "Env": [PATH, "NGINX_VERSION=1.22.1"],
             "ExposedPorts": {"80/tcp": {}},
             "StopSignal": "SIGQUIT",
             "Labels": {"maintainer": "podspace tools.images"},
@@ -141,13 +142,13 @@ RECIPES = (
         name="docker.io/podspace-test/pid1-required",
         tags=("latest",),
         layers=("busybox", "init"),
-        config={"Entrypoint": ["/init"], "Env": [_PATH]},
+        config={"Entrypoint": ["/init"], "Env": [PATH]},
     ),
     Recipe(
         name="docker.io/podspace-test/user",
         tags=("latest",),
         layers=("busybox", "user"),
-        config={"Cmd": ["sleep", "3600"], "Env": [_PATH], "User": "1000:1000", "WorkingDir": "/home/user"},
+        config={"Cmd": ["sleep", "3600"], "Env": [PATH], "User": "1000:1000", "WorkingDir": "/home/user"},
         compression="zstd",
     ),
     Recipe(
@@ -156,10 +157,23 @@ RECIPES = (
 )
 
 
+_PRINTENV = """#!/bin/sh
+# Debian's busybox lacks this applet, Docker's has it.
+[ $# = 0 ] && exec env
+status=0
+for name; do
+    env | grep -q "^$name=" || { status=1; continue; }
+    env | sed -n "s/^$name=//p"
+done
+exit $status
+"""
+
+
 def stage_busybox(root: Path, packages: Path) -> None:
     """/bin/busybox and its applets, as Docker's busybox has them. ``packages``: where busybox-static is unpacked."""
     _folders(root, "bin", "dev", "etc", "home", "root", "tmp", "usr/sbin", "var/spool/mail", "var/www")
     _applets(root / "bin", packages)
+    _write(root / "bin/printenv", _PRINTENV, mode=0o755)
     _accounts(root, "")
 
 

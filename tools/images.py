@@ -17,24 +17,34 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import image_debian, image_layout, image_recipes, registry_push
+from tools import image_debian, image_layout, image_recipes, image_stand_ins, registry_push
+from tools.image_recipes import Recipe
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "images"
 _OCI_ARCHITECTURE = {"armhf": "arm", "i386": "386"}
 
 
 def layout() -> Path:
-    """Return the folder of an OCI layout with every image, making it if it is missing, or older than its packages or recipes."""
+    """Return the folder of an OCI layout with every image but stand-ins, making it if it is missing, or older than packages or recipes."""
+    return _layouts() / "own"
+
+
+def stand_ins() -> Path:
+    """The same with the images that stand in for others' (``image_stand_ins``)."""
+    return _layouts() / "stand-ins"
+
+
+def _layouts() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     with _locked(CACHE / "lock"):
         stamp = CACHE / "stamp"
         wanted = _recipe_hash()
-        folder = CACHE / "layout"
-        if stamp.exists() and stamp.read_text() == wanted and (folder / "index.json").exists():
+        folder = CACHE / "layouts"
+        if stamp.exists() and stamp.read_text() == wanted and (folder / "own" / "index.json").exists():
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         _build(folder)
@@ -44,12 +54,15 @@ def layout() -> Path:
 
 def names() -> list[str]:
     """All full names, with tags."""
-    return [f"{recipe.name}:{tag}" for recipe in image_recipes.RECIPES for tag in recipe.tags]
+    recipes = (*image_recipes.RECIPES, *image_stand_ins.STAND_INS)
+    return [f"{recipe.name}:{tag}" for recipe in recipes for tag in recipe.tags]
 
 
-def push(registry: str) -> None:
+def push(registry: str, *, with_stand_ins: bool = False) -> None:
     """Make the images if need be and push them to a registry that speaks plain HTTP ("127.0.0.1:5000")."""
     registry_push.push_layout(layout(), registry)
+    if with_stand_ins:
+        registry_push.push_layout(stand_ins(), registry)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,7 +89,8 @@ def _build(folder: Path) -> None:
     try:
         _stage(staging)
         _check_nginx(staging)
-        _pack(staging, folder)
+        _pack(image_recipes.RECIPES, staging, folder / "own")
+        _pack(image_stand_ins.STAND_INS, staging, folder / "stand-ins")
     finally:
         os.umask(previous)
         shutil.rmtree(staging, ignore_errors=True)
@@ -92,6 +106,7 @@ def _stage(staging: Path) -> None:
     image_recipes.stage_nginx_config(staging / "nginx-config")
     image_recipes.stage_init(staging / "init")
     image_recipes.stage_user(staging / "user")
+    image_stand_ins.stage(staging / image_stand_ins.LAYER)
 
 
 def _unpack(packages: tuple[str, ...], root: Path) -> None:
@@ -113,11 +128,11 @@ def _check_nginx(staging: Path) -> None:
         raise SystemExit(f"images: nginx does not start with the packages listed in tools/image_recipes.py: {done.stderr.strip()}")
 
 
-def _pack(staging: Path, folder: Path) -> None:
+def _pack(recipes: Sequence[Recipe], staging: Path, folder: Path) -> None:
     architecture = _OCI_ARCHITECTURE.get(image_debian.architecture(), image_debian.architecture())
     target = image_layout.Layout(folder)
     tars: dict[str, bytes] = {}
-    for recipe in image_recipes.RECIPES:
+    for recipe in recipes:
         layers = []
         for name in recipe.layers:
             tars.setdefault(name, image_layout.pack_folder(staging / name))
@@ -132,7 +147,8 @@ def _pack(staging: Path, folder: Path) -> None:
 
 def _recipe_hash() -> str:
     sources = b"".join(
-        Path(str(module.__file__)).read_bytes() for module in (image_debian, image_layout, image_recipes, sys.modules[__name__])
+        Path(str(module.__file__)).read_bytes()
+        for module in (image_debian, image_layout, image_recipes, image_stand_ins, sys.modules[__name__])
     )
     return hashlib.sha256(sources + json.dumps(names()).encode()).hexdigest()
 

@@ -10,12 +10,12 @@ import contextlib
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tools import images
+from tools import image_stand_ins, images
 
 _PROGRAM = "docker-registry"
 
@@ -30,9 +30,10 @@ class Mirror:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, with_images: bool = True, htpasswd: str = "") -> Iterator[Mirror]:
+def running(folder: Path, *, with_images: bool = True, with_stand_ins: bool = False, htpasswd: str = "") -> Iterator[Mirror]:
     """Run a registry that keeps everything in ``folder``; it is gone when the context ends.
 
+    with_stand_ins: it also has the images that stand in for others', and stands in for their registries too.
     htpasswd: lines "user:bcrypt-hash"; then every request needs basic auth, and images cannot be pushed here.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +51,9 @@ def running(folder: Path, *, with_images: bool = True, htpasswd: str = "") -> It
             drain.start()
             try:
                 if with_images:
-                    images.push(host)
-                yield Mirror(host=host, registries_conf=_write_conf(folder, host), log=log)
+                    images.push(host, with_stand_ins=with_stand_ins)
+                hosts = image_stand_ins.HOSTS if with_stand_ins else image_stand_ins.HOSTS[:1]
+                yield Mirror(host=host, registries_conf=_write_conf(folder, host, hosts), log=log)
             finally:
                 process.kill()
                 drain.join()
@@ -66,9 +68,9 @@ def conf_text(host: str, *, prefix: str = "docker.io") -> str:
     return f'[[registry]]\nprefix = "{prefix}"\nlocation = "{host}"\ninsecure = true\n'
 
 
-def _write_conf(folder: Path, host: str) -> Path:
+def _write_conf(folder: Path, host: str, prefixes: Sequence[str]) -> Path:
     path = folder / "registries.conf"
-    path.write_text(conf_text(host))
+    path.write_text("".join(conf_text(host, prefix=prefix) for prefix in prefixes))
     return path
 
 
