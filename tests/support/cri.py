@@ -20,8 +20,9 @@ SECONDS = 60.0
 class Client:
     """Both services; ``runtime.RunPodSandbox(request)`` as generated."""
 
-    def __init__(self, socket: Path) -> None:
-        self.channel = grpc.insecure_channel(f"unix:{socket}", options=[("grpc.max_receive_message_length", 16 << 20)])
+    def __init__(self, socket: Path, *, most_bytes: int = 16 << 20) -> None:
+        """``most_bytes`` of one answer: a kubelet takes 16 MiB."""
+        self.channel = grpc.insecure_channel(f"unix:{socket}", options=[("grpc.max_receive_message_length", most_bytes)])
         grpc.channel_ready_future(self.channel).result(timeout=10)
         self.runtime: Any = stubs.RuntimeServiceStub(self.channel)  # type: ignore[no-untyped-call]
         self.image: Any = stubs.ImageServiceStub(self.channel)  # type: ignore[no-untyped-call]
