@@ -120,6 +120,21 @@ def test_mounts(scene: Scene, tmp_path: Path) -> None:
     assert [mount.container_path for mount in scene.client.status(container).mounts] == ["/link", "/ro", "/rro", "/made"]
 
 
+def test_what_is_mounted_in_a_volume_can_be_taken_away_while_it_is_used(scene: Scene, tmp_path: Path) -> None:
+    """critest takes a read-only volume's tmpfs away under a running container, and removes its folder."""
+    tmp_path.chmod(0o755)
+    inner = tmp_path / "real/inner"
+    inner.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "inner", str(inner)], check=True)
+    try:
+        mount = pb.Mount(container_path="/rro", host_path=str(tmp_path / "real"), readonly=True, recursive_read_only=True)
+        container = scene.run(mounts=[mount])
+        assert "Read-only file system" in scene.client.exec(container, "touch", "/rro/inner/x").stderr.decode()
+    finally:
+        subprocess.run(["umount", str(inner)], check=True)
+    inner.rmdir()
+
+
 def test_a_mount_of_the_host_shows_in_a_container_that_asked_for_it(scene: Scene, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
