@@ -83,13 +83,14 @@ class BridgeNetwork:
         bandwidth = wanted.bandwidth()
         address = book.take(wanted.sandbox_id)
         try:
-            await self._in_thread(functools.partial(self._plug, wanted, address, bandwidth))
-            await self._publish(wanted, address)
+            given = await self._in_thread(functools.partial(self._plug, wanted, address, bandwidth))
+            if wanted.host_ports:
+                await self._host_ports.publish(wanted.sandbox_id, given, wanted.host_ports)
         except OSError as error:
             if not known:
                 await self.detach(wanted.sandbox_id)
             raise errors.Unavailable(f"network of sandbox {wanted.sandbox_id}: {error.filename}: {error.strerror}") from error
-        return self._all_of(address)
+        return given
 
     async def detach(self, sandbox_id: str) -> None:
         """Take the veth pair away and free the address. Idempotent; the sandbox's processes may be gone long since."""
@@ -134,10 +135,6 @@ class BridgeNetwork:
             await self._in_thread(functools.partial(self._plug, item, address, item.bandwidth()))
         except (errors.PodspaceError, OSError) as error:
             log.warning("network of sandbox %s: %s", item.sandbox_id, error)
-
-    async def _publish(self, wanted: Attachment, address: ipaddress.IPv4Address) -> None:
-        if wanted.host_ports:
-            await self._host_ports.publish(wanted.sandbox_id, self._all_of(address), wanted.host_ports)
 
     @property
     def _home(self) -> ipaddress.IPv4Network:
@@ -233,7 +230,7 @@ class BridgeNetwork:
                 host.enslave(port.index, link.index)
         return link
 
-    def _plug(self, wanted: Attachment, address: ipaddress.IPv4Address, bandwidth: Bandwidth) -> None:
+    def _plug(self, wanted: Attachment, address: ipaddress.IPv4Address, bandwidth: Bandwidth) -> tuple[str, ...]:
         name = self.host_interface(wanted.sandbox_id)
         with rtnetlink.Route() as host, rtnetlink.Route(netns.inside(wanted.pid, _enter)) as pod:
             self._restore_bridge(host)
@@ -252,18 +249,24 @@ class BridgeNetwork:
                 pair(host, name)
             if wanted.host_ports or bandwidth:
                 self._extras(host, wanted, bandwidth)
-            self._configure(pod, address)
+            return tuple(self._configure(pod, address))
 
-    def _configure(self, pod: rtnetlink.Route, address: ipaddress.IPv4Address) -> None:
-        """The sandbox's own side."""
+    def _configure(self, pod: rtnetlink.Route, address: ipaddress.IPv4Address) -> Iterator[str]:
+        """The sandbox's own side; the addresses it has then."""
         pod.set_up(LOOPBACK_INDEX)
         interface = pod.link(INTERFACE)
         if interface is None:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), INTERFACE)
         pod.set_up(interface.index)
         for twin, network in self._twins(address):
-            pod.add_address(interface.index, ipaddress.ip_interface((twin, network.prefixlen)))
+            try:
+                pod.add_address(interface.index, ipaddress.ip_interface((twin, network.prefixlen)))
+            except PermissionError:
+                if twin.version == 4:
+                    raise
+                continue  # a sysctl of the Pod's turns IPv6 off
             pod.add_default_route(network.network_address + 1)
+            yield str(twin)
 
     def _extras(self, host: rtnetlink.Route, wanted: Attachment, bandwidth: Bandwidth) -> None:
         """What few sandboxes ask for: that they reach themselves by a port of the host, and that they are slow."""

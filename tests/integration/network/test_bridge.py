@@ -152,6 +152,18 @@ def test_a_machine_with_ipv6_gives_both_and_lets_pods_out_by_both(machine: Calla
             accepted, (source, *_) = listener.accept()
             accepted.close()
             assert source == "2001:db8::1"
+        with new_netns() as without:
+            _run(
+                "nsenter",
+                "-t",
+                str(without),
+                "-n",
+                "sysctl",
+                "-qw",
+                "net.ipv6.conf.all.disable_ipv6=1",
+                "net.ipv6.conf.default.disable_ipv6=1",
+            )
+            assert len(await network.attach(asking("without", without))) == 1
         await _served(functools.partial(_same_again, address6), tmp_path / "dual")
 
     async def _same_again(address6: str, network: bridge.BridgeNetwork) -> None:
