@@ -22,7 +22,7 @@ from podspace.image.service import Images
 from podspace.lens.service import PodLens
 from podspace.linux import apparmor
 from podspace.network.choice import Networks
-from podspace.node import admission, network_condition, registration, sysctls
+from podspace.node import admission, log_rotation, network_condition, registration, sysctls
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
@@ -220,6 +220,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
             for service in (
                 agent.run(ready["agent"]),
                 Scheduler(store, scheduling, claims, node_name=facts.name).run(),
+                log_rotation.run(engine, settings.housekeeping),
                 TaintEviction(store, tainting, node_name=facts.name).run(),
                 claims.run(),
                 node.run(),

@@ -90,6 +90,19 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    """How much may lie about: logs of running containers, and images nobody uses. The defaults are a kubelet's."""
+
+    log_max_bytes: int = 10 << 20  # 0 = logs are not rotated
+    log_max_files: int = 5  # of one container, the one that is written included
+    log_check_seconds: float = 10.0
+    image_gc_high_percent: int = 85  # used of the disk: above, images go that no container uses; 100 = never
+    image_gc_low_percent: int = 80  # and they go until it is this
+    image_gc_check_seconds: float = 300.0
+    image_min_age_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What ``podspace serve`` was told. Sizes in bytes, times in seconds, unless the name says otherwise."""
 
@@ -104,6 +117,7 @@ class Settings:
     cri_socket: Path | None = None  # serve the CRI there too
     cgroup_driver: str = CGROUPFS  # for the sandboxes of a kubelet that says where they belong
     pod_max_pids: int = 0  # processes and threads of one Pod; 0 = no limit
+    housekeeping: Housekeeping = Housekeeping()
     network: str = ""  # bridge, cni or auto; "" = auto for Pods of our own, cni for a kubelet's sandboxes
     cni_conf_dir: Path | None = None  # None = CNI_CONF_DIR, which with --root says nothing of Pods of our own
     cni_bin_dirs: tuple[Path, ...] = CNI_BIN_DIRS

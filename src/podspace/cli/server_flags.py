@@ -40,6 +40,11 @@ CGROUP_DRIVER = flags.Flag(
 )
 KUBELET = (  # named and meant as a kubelet's
     flags.Flag("pod-max-pids", takes="N", help="processes and threads one Pod may have (default: no limit)"),
+    flags.Flag("container-log-max-size", takes="SIZE", help="a container's log is rotated when it is larger (default 10Mi; 0: never)"),
+    flags.Flag("container-log-max-files", takes="N", help="log files kept of one container, at least 2 (default 5)"),
+    flags.Flag("container-log-monitor-interval", takes="DURATION", help="how often logs are looked at (default 10s)"),
+    flags.Flag("image-gc-high-threshold", takes="PERCENT", help="use of the disk above which unused images go (default 85; 100: never)"),
+    flags.Flag("image-gc-low-threshold", takes="PERCENT", help="use of the disk down to which they go (default 80)"),
     flags.Flag("cluster-dns", takes="ADDRESSES", help="name servers of Pods with dnsPolicy ClusterFirst (default: the machine's)"),
     flags.Flag("cluster-domain", takes="DOMAIN", help="domain of Pods' names, searched by those of --cluster-dns (default cluster.local)"),
     flags.Flag("resolv-conf", takes="FILE", help="resolver of Pods that use the machine's (default /etc/resolv.conf)"),
@@ -58,6 +63,7 @@ def make(options: flags.Options) -> settings.Settings:
         registries_conf=_path(options, "registries-conf"),
         stop_pods=options.on("stop-pods"),
         pod_max_pids=_number(options, "pod-max-pids", 0),
+        housekeeping=_housekeeping(options),
         pod_cidr=options.text("pod-cidr"),
         cluster_dns=_addresses(options, "cluster-dns"),
         cluster_domain=options.text("cluster-domain").strip(".") or "cluster.local",
@@ -107,6 +113,47 @@ def _driver(options: flags.Options) -> str:
     if name not in (settings.CGROUPFS, settings.SYSTEMD):
         raise failure.Usage(f'invalid argument "{name}" for "--cgroup-driver" flag: expected cgroupfs or systemd', options.command)
     return name
+
+
+def _housekeeping(options: flags.Options) -> settings.Housekeeping:
+    """Raises: failure.Usage, in the words of a kubelet's validation."""
+    usual = settings.Housekeeping()
+    found = settings.Housekeeping(
+        log_max_bytes=_size(options, "container-log-max-size", usual.log_max_bytes),
+        log_max_files=_number(options, "container-log-max-files", usual.log_max_files),
+        log_check_seconds=_interval(options, "container-log-monitor-interval", usual.log_check_seconds),
+        image_gc_high_percent=_number(options, "image-gc-high-threshold", usual.image_gc_high_percent),
+        image_gc_low_percent=_number(options, "image-gc-low-threshold", usual.image_gc_low_percent),
+    )
+    if found.log_max_files < 2:
+        raise failure.Usage("--container-log-max-files: must be at least 2", options.command)
+    for name, percent in (("high", found.image_gc_high_percent), ("low", found.image_gc_low_percent)):
+        if percent > 100:
+            raise failure.Usage(f"--image-gc-{name}-threshold: must be between 0 and 100, inclusive", options.command)
+    if found.image_gc_low_percent >= found.image_gc_high_percent:
+        raise failure.Usage("--image-gc-low-threshold: must be less than --image-gc-high-threshold", options.command)
+    return found
+
+
+def _size(options: flags.Options, name: str, default: int) -> int:
+    from podspace.kube import quantity
+
+    text = options.text(name)
+    if not text:
+        return default
+    try:
+        return max(0, quantity.parse(text).value)
+    except ValueError:
+        raise failure.Usage(f'invalid argument "{text}" for "--{name}" flag: expected a size such as 10Mi', options.command) from None
+
+
+def _interval(options: flags.Options, name: str, default: float) -> float:
+    if not options.text(name):
+        return default
+    seconds = options.seconds(name)
+    if seconds <= 0:
+        raise failure.Usage(f'invalid argument "{options.text(name)}" for "--{name}" flag: expected more than nothing', options.command)
+    return seconds
 
 
 def _number(options: flags.Options, name: str, default: int) -> int:

@@ -10,40 +10,70 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
 
 from podspace import errors
 from podspace.aio import together
 from podspace.linux import inotify
+from podspace.node import log_files
 from podspace.runtime.engine import Engine
 from podspace.runtime.model import ContainerState, ContainerStatus
 from podspace.wire import crilog
 from podspace.wire.logoptions import LogOptions
 
 CHUNK_BYTES = 64 * 1024
+ROTATION_SECONDS = 5.0
 
 
 async def read(engine: Engine, status: ContainerStatus, options: LogOptions) -> AsyncIterator[bytes]:
     """Yield the text of the log.  Raises: NotFound if there is no file (its Pod is being removed)."""
-    try:
-        file = status.log_path.open("rb")
-    except FileNotFoundError as error:
-        raise errors.NotFound(f"log of container {status.config.name} is gone") from error
     renderer = crilog.Renderer.of(options, now=time.time())
-    with file, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        changes = stack.enter_context(inotify.Inotify()) if options.follow else None
+        file = stack.enter_context(await _open(engine, status, status.log_path))
         if options.tail_lines is not None:
             file.seek(await asyncio.to_thread(crilog.tail_offset, file, options.tail_lines))
-        changes = stack.enter_context(inotify.Inotify()) if options.follow else None
         if changes is not None:
-            changes.add(status.log_path, inotify.IN_MODIFY)
+            _watch(changes, status)
         while not renderer.done:
-            ended = _ended(engine, status)  # asked before reading: what is written before the end is read below
+            # asked before reading: what is written before the end, or before another file takes its place, is read below
+            ended = _ended(engine, status)
+            following = log_files.successor(status.log_path, log_files.name_of(file)) if changes is not None else None
             while not renderer.done and (data := file.read(CHUNK_BYTES)):
                 if text := renderer.feed(data):
                     yield text
                 await asyncio.sleep(0)  # a log of gigabytes of which nothing is wanted must not hold up everybody else
-            if changes is None or ended:
+            if changes is None or (ended and following is None):
                 return
-            await _wait(engine, status, changes)
+            if following is None:
+                await _wait(engine, status, changes)
+                continue
+            file.close()
+            file = stack.enter_context(await _open(engine, status, following))
+            _watch(changes, status)
+
+
+async def _open(engine: Engine, status: ContainerStatus, path: Path) -> BinaryIO:
+    """Open a part of the log; while it is being rotated the newest is not there for a moment. Raises: NotFound."""
+    with contextlib.suppress(FileNotFoundError):
+        return log_files.open_log(path)
+    try:
+        with inotify.Inotify() as folder:
+            folder.add(status.log_path.parent, inotify.IN_CREATE | inotify.IN_MOVED_TO)
+            async with asyncio.timeout(0 if _ended(engine, status) else ROTATION_SECONDS):
+                while not status.log_path.exists():
+                    await folder.read()
+        return log_files.open_log(status.log_path)
+    except (FileNotFoundError, TimeoutError) as error:
+        raise errors.NotFound(f"log of container {status.config.name} is gone") from error
+
+
+def _watch(changes: inotify.Inotify, status: ContainerStatus) -> None:
+    """Be told when the log grows, and when another takes its place."""
+    with contextlib.suppress(FileNotFoundError):  # it is just being rotated: then its folder tells
+        changes.add(status.log_path, inotify.IN_MODIFY)
+        changes.add(status.log_path.parent, inotify.IN_CREATE | inotify.IN_MOVED_TO)
 
 
 def _ended(engine: Engine, status: ContainerStatus) -> bool:

@@ -10,7 +10,7 @@ import time
 from podspace import errors
 from podspace.kube import managedfields, times
 from podspace.kube.json import JSON
-from podspace.node import pod_state, status
+from podspace.node import log_files, pod_state, status
 from podspace.node.admission import Refusal
 from podspace.node.context import NodeContext
 from podspace.node.pod import Pod
@@ -90,7 +90,7 @@ async def collect_garbage(context: NodeContext, pod: Pod, name: str) -> None:
     dead = [s for s in pod_state.instances(context.engine, pod.uid) if s.config.name == name and s.state is ContainerState.EXITED]
     for old in sorted(dead, key=lambda s: (s.config.attempt, s.created_nanos))[:-1]:
         await context.engine.remove_container(old.id)
-        old.log_path.unlink(missing_ok=True)
+        log_files.remove(old.log_path)
     for sandbox in pod_state.sandboxes_of(context.engine, pod.uid)[:-1]:
         if not context.engine.containers(sandbox.id):
             await context.engine.remove_sandbox(sandbox.id)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import server
 
+SMALL_LOGS = ("--container-log-max-size=20Ki", "--container-log-max-files=6", "--container-log-monitor-interval=100ms")
+
 
 @pytest.fixture(scope="package")
 def node(registries_conf: Path) -> Iterator[server.Server]:
@@ -20,7 +22,7 @@ def node(registries_conf: Path) -> Iterator[server.Server]:
 @pytest.fixture(scope="package")
 def tuned(registries_conf: Path) -> Iterator[server.Server]:
     """Another, with what a kubelet's flags can change set low."""
-    yield from _served(registries_conf, "--pod-max-pids=40", "--runtime-handler=other=runc")
+    yield from _served(registries_conf, "--pod-max-pids=40", "--runtime-handler=other=runc", *SMALL_LOGS)
 
 
 def _served(registries_conf: Path, *flags: str) -> Iterator[server.Server]:
