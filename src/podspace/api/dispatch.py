@@ -64,8 +64,9 @@ _BY_SUBRESOURCE: dict[tuple[str, str], Handler] = {
     ("pods", "log"): logs.log,
     ("pods", "binding"): pod_actions.bind,
     ("pods", "eviction"): pod_actions.evict,
-    ("pods", "proxy"): proxy.to_pod,
-    ("services", "proxy"): proxy.to_service,
+    ("pods", "proxy"): proxy.pods,
+    ("services", "proxy"): proxy.services,
+    ("nodes", "proxy"): proxy.nodes,
     ("serviceaccounts", "token"): token_requests.create,
 }
 _LENS: dict[str, Handler] = {
@@ -86,9 +87,6 @@ _NOT_STORED: dict[str, Handler] = {
     "SelfSubjectRulesReview": reviews.rules_review,
     "SubjectAccessReview": reviews.subject_access_review,
     "TokenReview": reviews.token_review,
-}
-_REFUSED = {
-    "proxy": "there is no kubelet to hand the request on to",
 }
 
 
@@ -149,10 +147,7 @@ def _handler(target: routes.Target) -> Handler:
         return metrics.get if target.name else metrics.list_objects
     if not target.resource.stored:
         return _NOT_STORED[target.resource.kind]
-    found = _BY_SUBRESOURCE.get((target.resource.plural, target.subresource))
-    if found is None and target.subresource in _REFUSED and target.verb != "get":
-        raise errors.Unsupported(_REFUSED[target.subresource])
-    return found or _BY_VERB[target.verb]
+    return _BY_SUBRESOURCE.get((target.resource.plural, target.subresource), _BY_VERB[target.verb])
 
 
 def _failed(http: web.BaseRequest, error: errors.PodspaceError) -> web.StreamResponse:

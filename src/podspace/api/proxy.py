@@ -1,127 +1,74 @@
-"""``kubectl proxy`` and ``get --raw .../proxy/...``: an HTTP request handed on to a Pod, or refused for a Service, behind which is nobody.
+"""``proxy`` of Pods, Services and the node: HTTP and WebSockets through the API to whoever listens there.
 
-Called by ``dispatch`` for pods/X/proxy and services/X/proxy. The Pod is reached at its own address, as from any other process of this
-machine; what it answers goes back as it comes.
-Source: kubernetes pkg/registry/core/pod ResourceLocation, apimachinery util/proxy.
+Called by ``dispatch``. Where to is ``proxy_place``'s to say, how is ``streaming.http_proxy``'s. Services need nobody to route to them for
+this: an API server asks their endpoints too. Of a kubelet's own paths, the node answers those that tell of it and its Pods.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import os
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+import random
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from podspace import errors
-from podspace.api import respond
+from podspace.api import proxy_place, respond, routes, shape
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 
-if TYPE_CHECKING:
-    import aiohttp
-
-_HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
-)
-_OURS = frozenset({"authorization", "host", "content-length"})  # the API's credentials are not for a Pod
-_DIAL_SECONDS = 30.0
-_SCHEMES = ("http", "https")
+KUBELET_PORTS = ("", "10250")
 
 
-async def to_pod(call: Call) -> web.StreamResponse:
-    """Hand the request on.  Raises: NotFound, BadRequest (no port, no address), Unavailable (nobody answers)."""
-    scheme, name, port = _parts(call.target.name)
-    pod = call.store.get("pods", call.target.namespace, name)
-    if pod is None:
-        raise errors.NotFound.of("pods", name)
-    if "upgrade" in call.http.headers.get("Connection", "").lower():
-        raise errors.Unsupported("a proxied connection cannot be upgraded: use kubectl port-forward")
-    host = _address(pod)
-    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _first_port(pod)}{_rest(call)}"
-    return await _relayed(call, url)
+async def pods(call: Call) -> web.StreamResponse:
+    """``pods/[scheme:]name[:port]/proxy/path``, by any method.  Raises: BadRequest, NotFound, Unavailable."""
+    wanted = proxy_place.split(call.target.name, "pod")
+    pod = _object(call, "pods", call.target.namespace, wanted.name)
+    return await _forwarded(call, wanted.scheme, *proxy_place.of_pod(pod, wanted))
 
 
-async def to_service(call: Call) -> web.StreamResponse:
-    """Nothing routes to Services here, so none has endpoints.  Raises: NotFound, Unavailable."""
-    _, name, _ = _parts(call.target.name)
-    if call.store.get("services", call.target.namespace, name) is None:
-        raise errors.NotFound.of("services", name)
-    raise errors.Unavailable(f'no endpoints available for service "{call.target.name}"')
-
-
-def _parts(text: str) -> tuple[str, str, str]:
-    """``web``, ``web:80``, ``https:web:443`` -> (scheme, name, port or "").  Raises: BadRequest."""
-    parts = text.split(":")
-    scheme, name, port = {1: ("http", *parts, ""), 2: ("http", *parts), 3: tuple(parts)}.get(len(parts), ("", "", ""))
-    if scheme not in (*_SCHEMES, "") or not name or (port and not (port.isdigit() and 0 < int(port) < 65536)):
-        raise errors.BadRequest(f'invalid pod request "{text}"')
-    return scheme or "http", name, port
-
-
-def _address(pod: JSON) -> str:
-    host = str((pod.get("status") or {}).get("podIP") or "")
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        raise errors.BadRequest("address not allowed") from None
-    if found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified:
-        raise errors.BadRequest("address not allowed")
-    return host
-
-
-def _first_port(pod: JSON) -> int:
-    for container in pod["spec"].get("containers") or ():
-        for port in container.get("ports") or ():
-            return int(port["containerPort"])
-    return 80
-
-
-def _rest(call: Call) -> str:
-    """Path and query behind ``/proxy``, as they were sent."""
-    prefix = f"/{call.target.resource.plural}/{quote(call.target.name, safe=':')}/proxy"
-    _, found, rest = call.http.raw_path.partition(prefix)
+async def services(call: Call) -> web.StreamResponse:
+    """``services/[scheme:]name[:port]/proxy/path``: to one of the ready Pods that it selects.  Raises: as ``pods``."""
+    wanted = proxy_place.split(call.target.name, "service")
+    service = _object(call, "services", call.target.namespace, wanted.name)
+    port = proxy_place.service_port(service, wanted)
+    candidates, _ = call.store.list("pods", call.target.namespace)
+    found = proxy_place.endpoints(service, port, candidates)
     if not found:
-        rest = call.http.raw_path.partition("/proxy")[2]
-    return rest if rest.startswith("/") else f"/{rest}"
+        raise errors.Unavailable(f'no endpoints available for service "{wanted.name}"')
+    address, number = random.choice(found)
+    return await _forwarded(call, wanted.scheme, proxy_place.proxyable(address), number)
 
 
-async def _relayed(call: Call, url: str) -> web.StreamResponse:
-    import aiohttp
-    from yarl import URL
-
-    headers = CIMultiDict(
-        (name, value) for name, value in call.http.headers.items() if name.lower() not in _HOP_BY_HOP and name.lower() not in _OURS
-    )
-    headers["X-Forwarded-Uri"] = call.http.raw_path.partition("?")[0]
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_DIAL_SECONDS)
-    async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        body = call.http.content if call.http.can_read_body else None
-        try:
-            # whose certificate it is nobody can tell: a Pod has none that we would know
-            answer = await session.request(
-                call.http.method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False, ssl=False
-            )
-        except aiohttp.ClientError as error:
-            raise errors.Unavailable(f"error trying to reach service: {_words(error, url)}") from error
-        async with answer:
-            return await _returned(call, answer)
+async def nodes(call: Call) -> web.StreamResponse:
+    """``nodes/name/proxy/healthz`` and ``.../pods``; with a port of its own, whatever listens there.  Raises: as ``pods``; PageNotFound."""
+    wanted = proxy_place.split(call.target.name, "node")
+    node = _object(call, "nodes", "", wanted.name)
+    if wanted.port not in KUBELET_PORTS:
+        addresses = [one["address"] for one in (node.get("status") or {}).get("addresses") or () if one["type"] == "InternalIP"]
+        return await _forwarded(call, wanted.scheme, proxy_place.proxyable((addresses or [""])[0]), proxy_place.number(wanted.port))
+    _, path = proxy_place.paths(call.http.raw_path)
+    if call.http.method != "GET":
+        raise errors.MethodNotAllowed(routes.NO_METHOD)
+    if path.rstrip("/") == "/healthz":
+        return respond.text("ok")
+    if path.rstrip("/") == "/pods":
+        found, _ = call.store.list("pods", "")
+        bound = [shape.bare(pod) for pod in found if pod["spec"].get("nodeName") == wanted.name]
+        return call.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": bound})
+    raise routes.PageNotFound
 
 
-async def _returned(call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP)
-    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-    async with respond.streaming(call.http, response):
-        async for piece in answer.content.iter_any():
-            await response.write(piece)
-    return response
+async def _forwarded(call: Call, scheme: str, address: str, port: int) -> web.StreamResponse:
+    from podspace.streaming import http_proxy
+
+    prefix, path = proxy_place.paths(call.http.raw_path)
+    place = http_proxy.Place(scheme=scheme, host=address, port=port, path=path, prefix=prefix)
+    with call.services.sessions.held():
+        return await http_proxy.forward(call.http, place)
 
 
-def _words(error: Exception, url: str) -> str:
-    """As Go says it, if it is the system that says no."""
-    number = getattr(getattr(error, "os_error", None), "errno", None)
-    if number:
-        return f"dial tcp {url.partition('://')[2].partition('/')[0]}: connect: {os.strerror(number).lower()}"
-    return str(error) or type(error).__name__
+def _object(call: Call, resource: str, namespace: str, name: str) -> JSON:
+    """Raises: NotFound."""
+    found = call.store.get(resource, namespace, name)
+    if found is None:
+        raise errors.NotFound.of(resource, name)
+    return found

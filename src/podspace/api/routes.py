@@ -18,7 +18,7 @@ NO_METHOD = "the server does not allow this method on the requested resource"
 _GROUPS = frozenset(resource.group for resource in resources.RESOURCES)
 _VERSIONS = frozenset((resource.group, resource.version) for resource in resources.RESOURCES)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "DELETE": "delete"}
-_STREAMS = ("exec", "attach", "portforward", "proxy")  # GET is how WebSocket clients create
+_STREAMS = ("exec", "attach", "portforward")  # GET is how WebSocket clients create
 
 
 class PageNotFound(errors.NotFound):
@@ -58,7 +58,7 @@ def parse(method: str, path: str, watch: bool) -> Target | GroupVersion | None:
 
     Raises: PageNotFound (no such group), NotFound (no such resource), MethodNotAllowed.
     """
-    if "//" in path:
+    if "//" in path.partition("/proxy/")[0]:  # what is beyond is somebody else's path
         raise PageNotFound
     parts = [unquote(part) for part in path.strip("/").split("/")]
     match parts:
@@ -106,7 +106,7 @@ def _verb(method: str, resource: resources.Resource, namespace: str, name: str, 
     if method == "WATCH":
         verb = "watch"
     elif subresource:
-        return _subresource_verb(verb, resource, subresource)
+        return _subresource_verb(method, verb, resource, subresource)
     elif not name and verb == "get":
         verb = "watch" if watch else "list"
     elif not name and verb == "delete":
@@ -118,10 +118,12 @@ def _verb(method: str, resource: resources.Resource, namespace: str, name: str, 
     return verb
 
 
-def _subresource_verb(verb: str, resource: resources.Resource, subresource: str) -> str:
+def _subresource_verb(method: str, verb: str, resource: resources.Resource, subresource: str) -> str:
     known = resource.subresources.get(subresource)
     if known is None:
         raise errors.NotFound(NO_RESOURCE)
+    if subresource == "proxy" and method in ("HEAD", "OPTIONS"):
+        verb = "get"
     if verb not in known.verbs:
         raise errors.MethodNotAllowed(NO_METHOD)
     return "create" if subresource in _STREAMS and verb == "get" else verb

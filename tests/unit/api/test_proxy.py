@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from podspace.api import proxy
+from podspace.api import proxy_place
 from podspace.kube.json import JSON
 from tests.unit.api.serving import Client, played, pod
 
@@ -36,7 +36,7 @@ async def running(client: Client, address: str, port: int) -> None:
 
 
 def test_a_request_reaches_the_pods_port_and_its_answer_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "_address", lambda pod: pod["status"]["podIP"])
+    monkeypatch.setattr(proxy_place, "proxyable", lambda address: address)
 
     async def scene(client: Client) -> None:
         seen: list[Any] = []
@@ -47,8 +47,8 @@ def test_a_request_reaches_the_pods_port_and_its_answer_comes_back(monkeypatch: 
         method, path, headers, body = seen[0]
         assert (method, path, body) == ("POST", "/a%20b/c?x=1&y=%2F", b"body")
         assert "Authorization" not in headers
-        assert (headers["X-Kept"], headers["Host"]) == ("1", f"127.0.0.1:{port}")
-        assert (await client.get(f"{N}/pods/http:p:{port}/proxy")).status == 418
+        assert (headers["X-Kept"], headers["Host"]) == ("1", "localhost")
+        assert (await client.get(f"{N}/pods/http:p:{port}/proxy/")).status == 418
         assert seen[1][1] == "/"
         await runner.cleanup()
         gone = await client.get(f"{N}/pods/p:{port}/proxy/")
@@ -67,18 +67,18 @@ def test_no_pod_leads_back_to_the_machine_itself() -> None:
             await client.delete(f"{N}/pods/p")
         await client.post(f"{N}/pods", pod("p"))
         assert (await client.get(f"{N}/pods/p/proxy/")).message == "address not allowed"
-        assert (await client.get(f"{N}/pods/p:0/proxy/")).message == 'invalid pod request "p:0"'
+        assert (await client.get(f"{N}/pods/p:1:2/proxy/")).message == 'invalid pod request "p:1:2"'
         assert (await client.get(f"{N}/pods/none/proxy/")).status == 404
 
     played(scene)
 
 
-def test_services_have_no_endpoints() -> None:
+def test_a_service_without_ready_pods_has_no_endpoints() -> None:
     async def scene(client: Client) -> None:
         await client.post(f"{N}/services", {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}})
         answer = await client.get(f"{N}/services/web:80/proxy/")
-        assert (answer.status, answer.message) == (503, 'no endpoints available for service "web:80"')
+        assert (answer.status, answer.message) == (503, 'no endpoints available for service "web"')
         assert (await client.get(f"{N}/services/none/proxy/")).status == 404
-        assert (await client.get("/api/v1/nodes/n/proxy/")).status == 501
+        assert (await client.get("/api/v1/nodes/n/proxy/")).message == 'nodes "n" not found'
 
     played(scene)
