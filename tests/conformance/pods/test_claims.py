@@ -139,6 +139,32 @@ def test_a_claim_of_a_pods_own_comes_and_goes_with_it(node: Server) -> None:
     wait(node, "pvc/own-v", "delete")
 
 
+def test_a_class_of_ones_own_waits_for_a_pod_and_keeps_the_data(node: Server) -> None:
+    rules = {"volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Retain"}
+    kind = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "lazy"},
+        "provisioner": "podspace.io/local-path",
+    }
+    pods.create(node, kind | rules, claim("lazy", storageClassName="lazy"))
+    pods.wait_for_event(node, "lazy", "WaitForFirstConsumer")
+    assert get(node, "pvc", "lazy")["status"] == {"phase": "Pending"}
+    pods.create(node, pod("lazy", box("echo kept > /v/file", volumeMounts=mounts(v="/v")), volumes=using("lazy")))
+    node.wait_for("lazy", "{.status.phase}=Succeeded")
+    assert "FailedScheduling" not in [reason for reason, _ in pods.told(node, "lazy")]
+    name = get(node, "pvc", "lazy")["spec"]["volumeName"]
+    folder = Path(get(node, "pv", name)["spec"]["local"]["path"])
+    refused = node.run("kubectl", "patch", "pvc", "lazy", "-p", '{"spec":{"resources":{"requests":{"storage":"9Gi"}}}}', check=False)
+    assert "only dynamically provisioned pvc can be resized" in refused.stderr
+    node.kubectl("delete", "pod/lazy", "pvc/lazy")
+    wait(node, f"pv/{name}", "jsonpath={.status.phase}=Released")
+    assert (folder / "file").read_text() == "kept\n"
+    node.kubectl("patch", "pv", name, "-p", '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}')
+    wait(node, f"pv/{name}", "delete")
+    node.kubectl("delete", "sc", "lazy")
+
+
 def test_a_namespace_takes_its_claims_along(node: Server) -> None:
     node.kubectl("create", "namespace", "claims")
     wanted = claim("data")
