@@ -5,7 +5,9 @@ What is measured may belong to somebody who would rather not be: no link is foll
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,14 +29,9 @@ class DiskUsage:
 
 @dataclass(slots=True)
 class _Sum:
-    used: int = 0
-    seen: set[tuple[int, int]] = field(default_factory=set)
-
-    def add(self, status: os.stat_result) -> None:
-        inode = (status.st_dev, status.st_ino)
-        if inode not in self.seen:
-            self.seen.add(inode)
-            self.used += status.st_blocks * 512
+    blocks: int = 0
+    inodes: int = 0
+    linked: set[tuple[int, int]] = field(default_factory=set)  # files with several names that were counted
 
 
 def walk(folder: Path) -> DiskUsage:
@@ -45,7 +42,7 @@ def walk(folder: Path) -> DiskUsage:
     except OSError:
         return DiskUsage(nanos=time.time_ns())
     _walk(root, found)
-    return DiskUsage(bytes=found.used, inodes=len(found.seen), nanos=time.time_ns())
+    return DiskUsage(bytes=found.blocks * 512, inodes=found.inodes, nanos=time.time_ns())
 
 
 def _walk(root: int, found: _Sum) -> None:
@@ -71,13 +68,20 @@ def _walk(root: int, found: _Sum) -> None:
 
 def _look_at(folder: int, found: _Sum) -> list[str]:
     """Count what is in one folder; return the folders among it."""
-    inner = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                found.add(entry.stat(follow_symlinks=False))
-                if entry.is_dir(follow_symlinks=False):
-                    inner.append(entry.name)
-    except OSError:
-        return inner
+    inner: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # it went away meanwhile; what is beside it has not
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                inner.append(entry.name)
+            elif status.st_nlink > 1:
+                inode = (status.st_dev, status.st_ino)
+                if inode in found.linked:
+                    continue
+                found.linked.add(inode)
+            found.blocks += status.st_blocks
+            found.inodes += 1
     return inner
