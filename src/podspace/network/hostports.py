@@ -39,6 +39,7 @@ class HostPorts:
         self._networks: Sequence[Network] = ()
         self._published: dict[str, tuple[Sequence[str], tuple[HostPort, ...]]] = {}
         self._changing = asyncio.Lock()
+        self._asked = self._applied = 0  # how many changes there were, and how many of them the kernel has
 
     def serve(self, networks: Sequence[Network]) -> None:
         """Say which networks the Pods are in, before the first ``publish``."""
@@ -80,13 +81,23 @@ class HostPorts:
             await masquerade.remove(self._table, _FAMILY[network.version])
 
     async def _apply(self) -> None:
+        """Return once the kernel has what is published now. Many at once wait for one another, and are done by few transactions."""
+        self._asked += 1
+        mine = self._asked
         async with self._changing:
-            if not self._published:
-                await self.remove()
+            if self._applied >= mine:
                 return
-            # The guard of the host's loopback is in the same transaction, so it is there before the loopback is let through.
-            await masquerade.load("".join(ruleset(self._table, self._bridge, network, self._published) for network in self._networks))
-            self.open_loopback()
+            asked = self._asked
+            await self._load()
+            self._applied = asked
+
+    async def _load(self) -> None:
+        if not self._published:
+            await self.remove()
+            return
+        # The guard of the host's loopback is in the same transaction, so it is there before the loopback is let through.
+        await masquerade.load("".join(ruleset(self._table, self._bridge, network, self._published) for network in self._networks))
+        self.open_loopback()
 
 
 def _refuse_clashes(sandbox_id: str, wanted: Sequence[HostPort], published: Published) -> None:

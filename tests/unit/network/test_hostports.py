@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 
 import pytest
@@ -53,3 +54,25 @@ def test_ports_clash_when_an_address_would_have_both(one: str, other: str, clash
     assert at(one).clashes(at(other)) is clash
     assert at(other).clashes(at(one)) is clash
     assert not at(one).clashes(at(other, "udp"))
+
+
+def test_ports_that_come_at_once_are_few_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    async def load(rules: str) -> None:
+        loaded.append(rules)
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        ports = hostports.HostPorts("t", "no-such-bridge")
+        ports.serve([HOME])
+        monkeypatch.setattr("podspace.network.masquerade.load", load)
+        monkeypatch.setattr(ports, "open_loopback", lambda: None)
+        each = [HostPort(protocol="tcp", host_port=8000 + number, container_port=80) for number in range(50)]
+        await asyncio.gather(*(ports.publish(f"s{number}", ADDRESSES, (port,)) for number, port in enumerate(each)))
+        assert len(loaded) <= 2
+        assert all(f"tcp dport {port.host_port} " in loaded[-1] for port in each)
+        await asyncio.gather(*(ports.withdraw(f"s{number}") for number in range(50)))
+        assert len(loaded) <= 4
+
+    asyncio.run(main())
