@@ -43,9 +43,14 @@ def main() -> None:
     messages: dict[str, Any] = META | protos | known() | json.loads(Path(sys.argv[1]).read_text())["messages"]
     served = [schema.model_of(resource.kind, resource.group) for resource in resources.RESOURCES if not resource.hidden]
     wanted = reachable(messages, served + list(OPTIONS))
-    table = {name: {number: " ".join(field) for number, field in messages[name].items()} for name in sorted(wanted)}
+    table = {name: {number: _line(field) for number, field in messages[name].items()} for name in sorted(wanted)}
     TARGET.write_text(json.dumps(table, indent=0, sort_keys=False) + "\n")
     print(f"{len(table)} messages")
+
+
+def _line(field: list[str]) -> str:
+    """One name in a .proto is spelled otherwise in JSON."""
+    return " ".join(["uid" if field[0] == "uID" else field[0], *field[1:]])
 
 
 def known() -> dict[str, Any]:

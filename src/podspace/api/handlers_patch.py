@@ -80,9 +80,11 @@ def _patched(call: Call, old: JSON, parsed: Any, apply: Callable[[JSON], JSON], 
     resource = call.target.resource
     patched = apply(call.strategy.outgoing(old))
     checked = strict.convert(patched, schema.model_of(resource.kind, resource.group))
-    if checked.problems and field_validation == "Strict":
-        raise _strict_failure(_shown(call, parsed, patched), checked.problems)
-    call.warnings[:] = checked.problems if field_validation == "Warn" else []
+    prefix = "json patch " if call.content_type == _JSON_PATCH else ""
+    problems = [f"{prefix}{words}" for words in strict.repeated(parsed)] + checked.problems
+    if problems and field_validation == "Strict":
+        raise _strict_failure(_shown(call, parsed, patched), problems)
+    call.warnings[:] = problems if field_validation == "Warn" else []
     updating.check_identity(call, patched)
     wanted = {"kind": resource.kind, "apiVersion": resource.api_version, **checked.obj}
     defaults.apply(resource.kind, wanted)

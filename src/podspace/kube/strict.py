@@ -82,6 +82,22 @@ def check(obj: JSON, kind: str, group: str = "") -> list[str]:
     return convert(obj, schema.model_of(kind, group)).problems
 
 
+def repeated(value: Any, path: str = "") -> list[str]:
+    """Keys that come more than once anywhere in a decoded JSON text: ``duplicate field "metadata.labels.a"``."""
+    if isinstance(value, list):
+        return [words for index, item in enumerate(value) for words in repeated(item, f"{path}[{index}]")]
+    if not isinstance(value, dict):
+        return []
+    found, seen = [], set()
+    for key, item in value.pairs if isinstance(value, Repeated) else value.items():
+        where = f"{path}.{key}" if path else key
+        if key in seen:
+            found.append(f'duplicate field "{where}"')
+        seen.add(key)
+        found += repeated(item, where)
+    return found
+
+
 def normalize(obj: JSON, kind: str, group: str = "") -> JSON:
     """The canonical form, unknown fields dropped. Raises: BadRequest for a wrong type."""
     return convert(obj, schema.model_of(kind, group)).obj

@@ -234,3 +234,40 @@ def test_an_unknown_field_of_a_patch_is_refused_with_what_the_api_server_calls_t
         assert re.fullmatch(sentence, answer.message), answer.message
 
     played(scene)
+
+
+@pytest.mark.parametrize("kind", ["merge", "strategic-merge"])
+def test_a_key_that_comes_twice_in_a_patch_is_told_or_refused(kind: str) -> None:
+    body = '{"metadata":{"labels":{"a":"1","a":"2"}}}'
+    words = 'duplicate field "metadata.labels.a"'
+
+    async def scene(client: Client) -> None:
+        await client.post(CONFIGMAPS, configmap("c"))
+        strict = await client.patch(f"{CONFIGMAPS}/c?fieldValidation=Strict", body, kind)
+        assert strict.status == 422
+        assert f"strict decoding error: {words}" in strict.message
+        warned = await client.patch(f"{CONFIGMAPS}/c", body, kind)
+        assert warned.status == 200
+        assert [text.replace("\\", "") for text in warned.warnings] == [f'299 - "{words}"']
+        assert warned.json["metadata"]["labels"] == {"a": "2"}
+        assert (await client.patch(f"{CONFIGMAPS}/c?fieldValidation=Ignore", body, kind)).warnings == []
+
+    played(scene)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", ""), ("PUT", "/c")])
+def test_repeated_and_unknown_fields_are_refused_in_json_and_yaml_alike(method: str, path: str) -> None:
+    prefix = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+    text = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","foo":1},"data":{"a":"1","a":"2"}}'
+    yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\n  foo: 1\ndata:\n  a: '1'\n  a: '2'\n"
+
+    async def scene(client: Client) -> None:
+        await client.post(CONFIGMAPS, configmap("c"))
+        address = f"{CONFIGMAPS}{path}?fieldValidation=Strict"
+        in_json = await client.send(method, address, text, Content_Type="application/json")
+        assert (in_json.status, in_json.message) == (400, f'{prefix}unknown field "metadata.foo", duplicate field "data.a"')
+        in_yaml = await client.send(method, address, yaml, Content_Type="application/yaml")
+        assert in_yaml.status == 400
+        assert in_yaml.message.startswith(f'{prefix}yaml: unmarshal errors:\n  line 8: key "a" already set in map')
+
+    played(scene)

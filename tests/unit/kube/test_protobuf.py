@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from podspace import errors
-from podspace.kube import decode, protobuf, resources, strict
+from podspace.kube import decode, protobuf, resources, schema, strict
 from podspace.kube.json import JSON
 from tests.unit.kube import facts
 
@@ -107,3 +108,35 @@ def _pruned(value: Any) -> Any:
         kept = {key: _pruned(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item != {}}
     return [_pruned(item) for item in value] if isinstance(value, list) else value
+
+
+def served_models() -> Iterator[str]:
+    """The model of every kind that is served or taken by a subresource, and all they hold."""
+    waiting = ["DeleteOptions"]
+    for resource in resources.RESOURCES:
+        if not resource.hidden and resource.group != resources.LENS_GROUP:
+            waiting.append(schema.model_of(resource.kind, resource.group))
+            waiting += [sub.kind for sub in resource.subresources.values()]
+    seen: set[str] = set()
+    while waiting:
+        model = waiting.pop()
+        if model not in seen and schema.known(model):
+            seen.add(model)
+            waiting += [field.type.base for field in schema.fields(model).values() if field.type.base not in schema.SCALARS]
+            yield model
+
+
+@pytest.mark.parametrize("model", sorted(served_models()))
+def test_every_field_of_every_served_kind_has_its_number(model: str) -> None:
+    def numbered(message: str) -> dict[str, protobuf._Field]:
+        found: dict[str, protobuf._Field] = {}
+        for field in protobuf._table()[message].values():
+            found |= numbered(field.kind) if field.is_inline else {field.name: field}
+        return found
+
+    known = numbered(model)
+    for name, field in schema.fields(model).items():
+        if name not in ("kind", "apiVersion"):
+            assert name in known, f"{model}.{name}"
+            shape = ("[]" if known[name].is_list else "{}" if known[name].is_map else "", known[name].is_pointer)
+            assert shape == (field.type.shape[:2], field.pointer), f"{model}.{name}"
