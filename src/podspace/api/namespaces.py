@@ -114,11 +114,11 @@ async def _empty(services: Services, name: str) -> None:
     for strategy in strategies:
         _, revision = services.store.list(strategy.key, name)
         with services.store.watch(strategy.key, name, since=revision) as changes:
-            for obj in services.store.list(strategy.key, name)[0]:
-                with contextlib.suppress(errors.NotFound):
-                    await deletion.delete(services, strategy, name, metadata.name_of(obj), deletion.DeleteOptions())
-            while services.store.list(strategy.key, name)[0]:
-                if not await changes.batch():
+            while present := services.store.list(strategy.key, name)[0]:
+                for obj in present:  # what came meanwhile too: the end of a Pod makes events
+                    with contextlib.suppress(errors.NotFound):
+                        await deletion.delete(services, strategy, name, metadata.name_of(obj), deletion.DeleteOptions())
+                if services.store.list(strategy.key, name)[0] and not await changes.batch():
                     return
 
 

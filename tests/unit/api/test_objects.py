@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
@@ -269,5 +270,26 @@ def test_repeated_and_unknown_fields_are_refused_in_json_and_yaml_alike(method: 
         in_yaml = await client.send(method, address, yaml, Content_Type="application/yaml")
         assert in_yaml.status == 400
         assert in_yaml.message.startswith(f'{prefix}yaml: unmarshal errors:\n  line 8: key "a" already set in map')
+
+    played(scene)
+
+
+def test_a_namespace_that_is_emptied_loses_what_comes_meanwhile_too() -> None:
+    async def scene(client: Client) -> None:
+        await client.post("/api/v1/namespaces", {"metadata": {"name": "full"}})
+        inside = "/api/v1/namespaces/full"
+        about = {"involvedObject": {"kind": "Pod", "name": "p", "namespace": "full"}, "reason": "Killing"}
+        await client.post(f"{inside}/events", {"metadata": {"name": "first", "finalizers": ["example.com/wait"]}, **about})
+        with client.store.watch("events") as events, client.store.watch("namespaces") as namespaces:
+            assert (await client.delete(inside)).status == 200
+            async with asyncio.timeout(10):
+                assert (await events.batch())[0].obj["metadata"]["deletionTimestamp"]
+                late = {"kind": "Event", "apiVersion": "v1", "metadata": {"name": "last", "namespace": "full", "uid": "u"}, **about}
+                await client.store.create("events", late)
+                while client.store.get("events", "full", "last"):
+                    await events.batch()
+                await client.patch(f"{inside}/events/first", {"metadata": {"finalizers": None}})
+                while client.store.get("namespaces", "", "full"):
+                    await namespaces.batch()
 
     played(scene)
