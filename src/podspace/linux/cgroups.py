@@ -77,6 +77,13 @@ class Cgroups(Protocol):
     async def kill(self, path: str) -> None:
         """SIGKILL everything in the cgroup and below, and return when all of it is gone."""
 
+    def expect_moves(self) -> None:
+        """Have the kernel's lock for moving processes between cgroups ready when the OCI runtime needs it; blocks for some 10 ms.
+
+        Its readers are cheap, so its first writer after a while waits for an RCU grace period, which this does. Nothing is moved.
+        Source: kernel/cgroup/cgroup.c cgroup_attach_lock, include/linux/rcu_sync.h.
+        """
+
     def remove(self, path: str) -> None:
         """Remove the cgroup and those below it. Not there: fine. Raises: OSError(EBUSY) while a process is in it."""
 
@@ -91,22 +98,6 @@ def detect() -> Cgroups:
     """The implementation for what this process sees mounted now."""
     table = mounts.table()
     return V2() if mode(table) is Mode.V2 else V1(hierarchies(table))
-
-
-def expect_moves() -> None:
-    """Have the kernel's lock for moving processes between cgroups ready when the OCI runtime needs it; blocks for some 10 ms.
-
-    Its readers are cheap, so its first writer after a while waits for an RCU grace period, which this does meanwhile. Nothing is moved.
-    Source: kernel/cgroup/cgroup.c cgroup_attach_lock, include/linux/rcu_sync.h.
-    """
-    roots = hierarchies(mounts.table()) or {"": ROOT}
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
-        _, controllers, path = line.split(":", 2)
-        root = roots.get(controllers.partition(",")[0])
-        if root is not None:
-            with contextlib.suppress(OSError):  # elsewhere in another cgroup namespace: then there is nothing to gain
-                _write(root / path.lstrip("/") / "cgroup.procs", "0")
-            return
 
 
 def usable_controllers(root: Path = ROOT) -> list[str]:
@@ -184,6 +175,17 @@ def _delegate(folder: Path) -> None:
         if controller not in have:
             with contextlib.suppress(OSError):
                 _write(folder / "cgroup.subtree_control", f"+{controller}")
+
+
+def _stay(roots: Mapping[str, Path]) -> None:
+    """Move this process to where it is. ``roots``: by controller, "" for v2's."""
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        root = roots.get(controllers.partition(",")[0])
+        if root is not None:
+            with contextlib.suppress(OSError):  # elsewhere in another cgroup namespace: then there is nothing to gain
+                _write(root / path.lstrip("/") / "cgroup.procs", "0")
+            return
 
 
 def _kill_each(pids: Sequence[int]) -> None:
@@ -269,6 +271,9 @@ class V1:
         """A process that is being moved in is in some hierarchies already and not yet in others."""
         return list({pid for folder in self._folders(path) for pid in _pids(folder)})
 
+    def expect_moves(self) -> None:
+        _stay(self._controllers)
+
     async def kill(self, path: str) -> None:
         rounds = 0
         while pids := self._everywhere(path):
@@ -340,6 +345,9 @@ class V2:
 
     def oom_kills(self, path: str) -> int:
         return _counter(_read(self._folder(path) / "memory.events"), "oom_kill")
+
+    def expect_moves(self) -> None:
+        _stay({"": self._root})
 
     async def kill(self, path: str) -> None:
         folder = self._folder(path)

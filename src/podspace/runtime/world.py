@@ -63,9 +63,9 @@ class World:
         return [container for container in self.containers.values() if container.intent.sandbox_id == sandbox_id]
 
     def expect_moves(self) -> None:
-        """Called where the OCI runtime is about to put a process into a cgroup; see ``cgroups.expect_moves``."""
+        """Called where the OCI runtime is about to put a process into a cgroup; see ``Cgroups.expect_moves``."""
         if self._expecting is None or self._expecting.done():
-            self._expecting = asyncio.get_running_loop().run_in_executor(None, cgroups.expect_moves)
+            self._expecting = asyncio.get_running_loop().run_in_executor(None, self.cgroups.expect_moves)
 
     def when_gone(self, handle: pidfd.ProcessHandle | None, notice: Notice) -> None:
         """Have ``Engine.run`` handle ``notice`` once the process is gone; at once if it is gone already (None)."""

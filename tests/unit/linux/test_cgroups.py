@@ -73,3 +73,22 @@ def test_processes_are_those_of_the_whole_tree(tmp_path: Path) -> None:
     assert sorted(here.processes("/a")) == [1, 2, 3]
     assert here.children("/a") == ["/a/b"]
     assert here.oom_kills("/a") == 2
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_to_expect_moves_is_to_move_to_where_one_is(tmp_path: Path, version: int) -> None:
+    controllers, path = next(
+        (
+            line.split(":", 2)[1:]
+            for line in Path("/proc/self/cgroup").read_text().splitlines()
+            if bool(line.split(":")[1]) == (version == 1)
+        ),
+        (None, ""),
+    )
+    if controllers is None:
+        pytest.skip(f"this machine has no cgroups of version {version}")
+    place = tmp_path / path.lstrip("/")
+    place.mkdir(parents=True, exist_ok=True)
+    here = cgroups.V2(tmp_path) if version == 2 else cgroups.V1({controllers.split(",")[0]: tmp_path})
+    here.expect_moves()
+    assert (place / "cgroup.procs").read_text() == "0"
