@@ -26,6 +26,7 @@ from podspace.node import admission, log_rotation, network_condition, registrati
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
+from podspace.node.image_gc import ImageGarbage
 from podspace.node.meter import PodMeter
 from podspace.node.recorder import Recorder
 from podspace.node.scheduler import Scheduler
@@ -221,6 +222,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
                 agent.run(ready["agent"]),
                 Scheduler(store, scheduling, claims, node_name=facts.name).run(),
                 log_rotation.run(engine, settings.housekeeping),
+                ImageGarbage(engine, images, kubelet, settings.housekeeping, folder=settings.paths.images, node_name=facts.name).run(),
                 TaintEviction(store, tainting, node_name=facts.name).run(),
                 claims.run(),
                 node.run(),

@@ -31,6 +31,7 @@ Manage the images of this machine.
   podspace image pull NAME...          from its registry
   podspace image ls [-o json|yaml]
   podspace image rm NAME|ID...         refused while containers stand on it
+  podspace image prune                 all that no container uses
 
 Examples:
   podspace image load image.tar
@@ -44,6 +45,7 @@ FLAGS = (
     flags.Flag("no-headers", help="without the header line (ls)"),
 )
 SHORT_ID = 12
+_VERBS = "load, pull, ls, rm or prune"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -57,10 +59,13 @@ def run(argv: Sequence[str]) -> int:
         "list": ls,
         "rm": remove,
         "remove": remove,
+        "prune": prune,
     }
     if verb not in verbs:
-        raise failure.Usage(f'unknown command "{verb}": load, pull, ls or rm' if verb else "expected load, pull, ls or rm", "image")
-    if not names and verbs[verb] is not ls:
+        raise failure.Usage(f'unknown command "{verb}": {_VERBS}' if verb else f"expected {_VERBS}", "image")
+    if names and verbs[verb] is prune:
+        raise failure.Usage("image prune takes no names: it removes every image that no container uses", "image")
+    if not names and verbs[verb] not in (ls, prune):
         raise failure.Usage(f"image {verb}: name at least one", "image")
     try:
         return verbs[verb](options, service.Images(server_flags.make(options)), names)
@@ -119,12 +124,22 @@ def remove(options: flags.Options, images: service.Images, names: list[str]) -> 
     return code
 
 
+def prune(options: flags.Options, images: service.Images, names: list[str]) -> int:
+    in_use = _in_use(options)
+    idle = [image for image in images.list() if image.id not in in_use]
+    gone = [image for image in idle if remove(options, images, [image.id]) == 0]
+    if not options.on("quiet"):
+        print(f"{len(gone)} removed, {human_size(sum(image.size_bytes for image in gone))} as they came from the registry")
+    return 0 if gone == idle else 1
+
+
 def _in_use(options: flags.Options) -> frozenset[str]:
-    """Ids of the images that containers of this server stand on: the engine's own records say which."""
+    """Ids of the images that containers of this server stand on or have mounted: the engine's own records say which."""
     found = set()
     for record in server_flags.paths(options).run.glob("containers/*/intent.json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            found.add(str(json.loads(record.read_text())["config"]["image"]))
+            config = json.loads(record.read_text())["config"]
+            found |= {str(config["image"]), *(str(mount["image"]) for mount in config.get("mounts", ()) if mount.get("image"))}
     return frozenset(found)
 
 

@@ -7,6 +7,7 @@ machine does. Reads /proc and /etc only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from podspace import __version__, errors
 from podspace.kube import quantity, times
 from podspace.kube.json import JSON
+from podspace.node import pressure
 from podspace.node.fieldpath import NodeFacts
 from podspace.settings import KUBERNETES_VERSION, Settings
 from podspace.store.store import Store
@@ -84,9 +86,32 @@ class Registration:
         while True:
             try:
                 await self._renew()
-            except errors.Unavailable as error:
+                await self._tell_pressure()
+            except (errors.Unavailable, OSError) as error:
                 log.warning("the Lease is not renewed: %s", error)
             await asyncio.sleep(RENEW_SECONDS)
+
+    def _room(self) -> pressure.Room:
+        return pressure.look(self._settings.paths.lib, self._settings.paths.lib)  # images are below it, too
+
+    async def _tell_pressure(self) -> None:
+        """Change the Node when memory or disk runs out, or is there again; nothing is written as long as nothing changes."""
+        now = times.rfc3339(time.time())
+        fresh = {condition["type"]: condition for condition in _conditions(self._room(), now) if condition["type"].endswith("Pressure")}
+
+        def changed(condition: JSON) -> bool:
+            return condition["type"] in fresh and fresh[condition["type"]]["status"] != condition["status"]
+
+        def tell(node: JSON) -> JSON | None:
+            status = node.get("status") or {}
+            conditions = status.get("conditions") or []
+            if not any(map(changed, conditions)):
+                return None
+            replaced = [fresh[one["type"]] if changed(one) else one for one in conditions]
+            return node | {"status": status | {"conditions": replaced}}
+
+        with contextlib.suppress(errors.NotFound):
+            await self._store.mutate("nodes", "", self._facts.name, tell, durable=False)
 
     def _refreshed(self, node: JSON) -> JSON:
         fresh = self._node()
@@ -109,6 +134,7 @@ class Registration:
 
     def _status(self, now: str, architecture: str) -> JSON:
         huge = _huge_pages()
+        features = {"recursiveReadOnlyMounts": True, "userNamespaces": self._user_namespaces}
         size = {
             "cpu": str(self._facts.cpu_milli // 1000),
             "ephemeral-storage": f"{self._facts.storage_bytes // 1024}Ki",
@@ -119,14 +145,14 @@ class Registration:
         return {
             "capacity": size,
             "allocatable": size | {"memory": f"{(self._facts.memory_bytes - _held_back(huge)) // 1024}Ki"},
-            "conditions": _conditions(now),
+            "conditions": _conditions(self._room(), now),
             "addresses": [
                 *({"type": "InternalIP", "address": ip} for ip in self._facts.ips),
                 {"type": "Hostname", "address": self._facts.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
             "features": {"supplementalGroupsPolicy": True},
-            "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": self._user_namespaces}}],
+            "runtimeHandlers": [{"name": name, "features": features} for name in ("", *self._settings.runtime_handlers)],
             "nodeInfo": self._node_info(architecture),
         }
 
@@ -174,16 +200,15 @@ class Registration:
         }
 
 
-def _conditions(now: str) -> list[JSON]:
-    healthy = (
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+def _conditions(room: pressure.Room, now: str) -> list[JSON]:
+    told = (
+        *pressure.conditions(room),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "podspace is running Pods"),
     )
     return [
         {"type": kind, "status": status, "lastHeartbeatTime": now, "lastTransitionTime": now, "reason": reason, "message": message}
-        for kind, status, reason, message in healthy
+        for kind, status, reason, message in told
     ]
 
 

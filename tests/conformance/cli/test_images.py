@@ -84,7 +84,7 @@ def test_pull_shows_its_progress_on_a_terminal_only(used: Server) -> None:
         (("pull", "busybox:nosuch"), "docker.io/library/busybox:nosuch: not found"),
         (("pull", "Bad Name"), "invalid reference format"),
         (("rm", "nosuch"), 'image "nosuch" is not on this machine'),
-        (("frob",), 'unknown command "frob": load, pull, ls or rm'),
+        (("frob",), 'unknown command "frob": load, pull, ls, rm or prune'),
     ],
 )
 def test_mistakes_are_a_line(podspace: Server, words: tuple[str, ...], message: str) -> None:
@@ -92,3 +92,16 @@ def test_mistakes_are_a_line(podspace: Server, words: tuple[str, ...], message: 
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_prune_leaves_what_containers_stand_on(used: Server) -> None:
+    image(used, "pull", "podspace-test/user")
+    pruned = image(used, "prune")
+    assert pruned.returncode == 0, pruned.stderr
+    assert "podspace-test/user" in pruned.stdout
+    assert " removed, " in pruned.stdout
+    assert image(used, "prune").stdout.startswith("0 removed")
+    left = image(used, "ls", "--no-headers").stdout.splitlines()
+    assert [line.split()[:2] for line in left] == [["docker.io/library/busybox", "1.28"]]
+    assert used.exec("user", "a", "ls", "/bin/busybox") == "/bin/busybox\n"
+    assert "image prune takes no names" in image(used, "prune", "busybox").stderr

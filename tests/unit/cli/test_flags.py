@@ -116,7 +116,7 @@ def test_common_flags_may_come_before_the_verb(words: list[str], expected: list[
     [
         (["nonsense"], 1, 'unknown command "nonsense"'),
         (["serve", "--listen=nowhere"], 1, "--listen nowhere: expected HOST:PORT"),
-        (["image"], 1, "expected load, pull, ls or rm"),
+        (["image"], 1, "expected load, pull, ls, rm or prune"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_exit_code(
