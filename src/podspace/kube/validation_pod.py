@@ -70,8 +70,23 @@ def _contents(report: Report, spec: JSON) -> None:
     validation_containers.containers(report, regular, context, "spec.containers")
     validation_containers.init_containers(report, spec.get("initContainers") or [], regular, context, "spec.initContainers")
     validation_containers.ephemeral_containers(report, spec, context, "spec.ephemeralContainers")
+    _files_of_variables(report, spec)
     if spec.get("resources"):
         validation_resources.pod_resources(report, spec, "spec.resources")
+
+
+def _files_of_variables(report: Report, spec: JSON) -> None:
+    """A fileKeyRef reads from an emptyDir of the Pod: what else a volume may hold was not written by its containers."""
+    sources = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            for place, variable in enumerate(container.get("env") or ()):
+                name = ((variable.get("valueFrom") or {}).get("fileKeyRef") or {}).get("volumeName")
+                path = f"spec.{field}[{index}].env[{place}].valueFrom.fileKeyRef.volumeName"
+                if name and name not in sources:
+                    report.not_found(path, name)
+                elif name and "emptyDir" not in sources[name]:
+                    report.invalid(path, name, "referenced volume must be of type emptyDir")
 
 
 def _surroundings(report: Report, spec: JSON) -> None:

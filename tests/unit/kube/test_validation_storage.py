@@ -165,3 +165,25 @@ def test_tables_show_them_as_kubectl_users_know_them() -> None:
     assert table_cells.of("storageclasses.storage.k8s.io", default, now) == [
         "s (default)", "a.example/b", "Delete", "Immediate", "false", "90s"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("volumes", "message"),
+    [
+        ([{"name": "v", "emptyDir": {}}], None),
+        ([], 'Not found: "v"'),
+        ([{"name": "v", "configMap": {"name": "c"}}], 'Invalid value: "v": referenced volume must be of type emptyDir'),
+    ],
+)
+def test_a_file_of_variables_is_read_from_an_empty_dir(volumes: list[Any], message: str | None) -> None:
+    variable = {"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "x.env", "key": "A"}}}
+    container = {"name": "a", "image": "x", "env": [variable]}
+    pod = {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": "p", "namespace": "d"},
+        "spec": {"containers": [container], "volumes": volumes},
+    }
+    defaults.apply("Pod", pod)
+    field = "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName"
+    assert said(pod) == ([] if message is None else [f"{field}: {message}"])
