@@ -60,7 +60,13 @@ class ImageService:
         return None
 
     async def pull_image(self, request: pb.PullImageRequest) -> pb.PullImageResponse:
-        """Cancelled: the work stops with the last who waits for it. Raises: as ``Images.pull``."""
+        """Cancelled: the work stops with the last who waits for it. Every runtime handler has the same images.
+
+        Raises: BadRequest (no such runtime handler), and as ``Images.pull``. Source: KEP-4216.
+        """
+        handler = request.image.runtime_handler
+        if handler not in self._owned.engine.runtime_handlers:
+            raise errors.BadRequest(f'no runtime for "{handler}" is configured')
         image = await self._images.pull(request.image.image, credentials=credentials(request.auth))
         return pb.PullImageResponse(image_ref=image.id)
 

@@ -55,3 +55,8 @@ def test_what_is_not_configured_is_refused_and_leaves_nothing(machine: cri.Machi
     with pytest.raises(grpc.RpcError, match='cgroup_parent "/kubepods/pod1" is not a slice'):
         machine.client.run_sandbox(config)
     assert machine.client.sandboxes() == before
+    spec = pb.ImageSpec(image="busybox:1.28", runtime_handler="kata")
+    with pytest.raises(grpc.RpcError, match='no runtime for "kata" is configured'):
+        machine.client.image.PullImage(pb.PullImageRequest(image=spec), timeout=cri.SECONDS)
+    spec.runtime_handler = "plain"
+    assert machine.client.image.PullImage(pb.PullImageRequest(image=spec), timeout=cri.SECONDS).image_ref
