@@ -102,6 +102,18 @@ def test_port_forward_reaches_into_the_sandbox(client: cri.Client, shell: tuple[
     asyncio.run(asyncio.wait_for(scene(), SECONDS))
 
 
+def test_port_forward_over_a_plain_websocket_is_to_the_ports_that_were_asked_for(client: cri.Client, shell: tuple[str, str]) -> None:
+    url = client.runtime.PortForward(pb.PortForwardRequest(pod_sandbox_id=shell[0], port=[8080])).url
+
+    async def scene() -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, protocols=["v4.channel.k8s.io"]) as socket:
+            assert {await socket.receive_bytes(), await socket.receive_bytes()} == {b"\0\x90\x1f", b"\1\x90\x1f"}
+            await socket.send_bytes(b"\0ping\n")
+            assert await socket.receive_bytes() == b"\0ping\n"
+
+    asyncio.run(asyncio.wait_for(scene(), SECONDS))
+
+
 def test_a_url_is_good_once(client: cri.Client, shell: tuple[str, str]) -> None:
     url = exec_url(client, shell[1], "true")
     assert url.startswith("http://127.0.0.1:")

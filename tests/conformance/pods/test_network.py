@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from podspace.linux import netns, procfs
@@ -182,3 +184,24 @@ def test_a_sandbox_that_was_renewed_has_its_port_again(node: Server) -> None:
     while heard("127.0.0.1", port) != "hello":
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_port_forward_the_python_clients_way(node: Server) -> None:
+    """A plain WebSocket whose request names the ports; two channels for each, which begin with its number."""
+    node.apply(pod("forwarded", box(ECHO)))
+    node.wait_ready("forwarded")
+    path = "/api/v1/namespaces/default/pods/forwarded/portforward?ports=80,9"
+
+    async def forward() -> dict[int, bytes]:
+        said: dict[int, bytes] = {}
+        connector = aiohttp.UnixConnector(str(node.paths.api_socket))
+        offers = ["v5.channel.k8s.io", "v4.channel.k8s.io"]
+        async with aiohttp.ClientSession("http://localhost", connector=connector) as api, api.ws_connect(path, protocols=offers) as socket:
+            async for message in socket:
+                said[message.data[0]] = said.get(message.data[0], b"") + message.data[1:]
+        return said
+
+    said = asyncio.run(asyncio.wait_for(forward(), 20))
+    assert said[0] == b"\x50\0hello\n"
+    assert (said[1], said[2]) == (b"\x50\0", b"\x09\0")
+    assert said[3].startswith(b"\x09\0error forwarding port 9 to pod forwarded_default, uid ")
