@@ -19,6 +19,7 @@ from podspace import errors, settings
 from podspace.linux import folders, mounts, netns
 from podspace.network import choice
 from podspace.network.attachment import Attachment, HostPort
+from podspace.network.cni import network, plugin
 from podspace.network.cni.config import NotInitialized
 from tests.integration.network.test_bridge import new_netns
 
@@ -182,6 +183,28 @@ def test_a_plugin_that_takes_too_long_is_killed_and_undone(machine: Machine, pod
         assert not Path(f"/proc/{(machine.bin / 'pid').read_text().strip()}").exists()
         await networks.detach(pod.sandbox_id)
         assert machine.verbs() == ["ADD one", "ADD three", "DEL three", "DEL one"]
+
+    machine.run(body)
+
+
+def test_a_plugin_that_hangs_is_killed(
+    machine: Machine, pod: Attachment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.configure()
+
+    async def body(networks: choice.Networks) -> None:
+        await networks.attach(pod)
+        good = (machine.bin / "one").read_text()
+        (machine.bin / "one").write_text("#!/bin/sh\nexec sleep 600\n")
+        monkeypatch.setitem(plugin.LONGEST_SECONDS, "DEL", 0.2)
+        with pytest.raises(errors.Unavailable, match=r'plugin type="one" failed \(del\): killed after 0 s'):
+            await networks.detach(pod.sandbox_id)
+        monkeypatch.setitem(plugin.LONGEST_SECONDS, "DEL", 60)
+        monkeypatch.setattr(network, "UNDO_SECONDS", 0.2)
+        await networks.recover([])  # a start goes on
+        assert "network of sandbox box, which is gone: it takes too long" in caplog.text
+        (machine.bin / "one").write_text(good)
+        await networks.recover([])
 
     machine.run(body)
 

@@ -25,6 +25,7 @@ from podspace.settings import CNI_CONF_DIR, Settings
 
 INTERFACE = "eth0"
 LOOPBACK_INDEX = 1
+UNDO_SECONDS = 30.0  # a plugin that hangs must not keep a server from starting
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +110,11 @@ class CniNetwork:
 
     async def _tried_detach(self, sandbox_id: str) -> None:
         try:
-            await self.detach(sandbox_id)
-        except (errors.PodspaceError, OSError) as error:
-            log.warning("%s; it is tried again at the next start", error)
+            async with asyncio.timeout(UNDO_SECONDS):
+                await self.detach(sandbox_id)
+        except (errors.PodspaceError, OSError) as error:  # a TimeoutError is an OSError
+            why = str(error) or "it takes too long"
+            log.warning("network of sandbox %s, which is gone: %s; tried again at the next start", sandbox_id, why)
 
     async def _checked(self, item: Attachment) -> None:
         record = self._records.get(item.sandbox_id)

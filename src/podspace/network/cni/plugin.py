@@ -5,6 +5,7 @@ Called by ``chain``. Source: CNI SPEC.md (Section 2: execution protocol, Section
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from podspace.aio import process
 from podspace.kube.json import JSON
 
 _TELL_BYTES = 300
+LONGEST_SECONDS = {"ADD": 120.0, "DEL": 120.0, "CHECK": 20.0, "STATUS": 10.0}  # a kubelet waits two minutes for a sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,14 @@ def find(kind: str, folders: Sequence[Path]) -> Path:
 async def call(plugin: JSON, told: JSON, what: Call, folders: Sequence[Path]) -> JSON | None:
     """Run it; return what it said, None if nothing. Cancelled: it is killed. Raises: Unavailable, in libcni's words."""
     path = find(plugin["type"], folders)
+    longest = LONGEST_SECONDS[what.command]
     try:
-        done = await process.run([str(path)], stdin=json.dumps(told).encode(), environment=what.environment(folders))
+        async with asyncio.timeout(longest):
+            done = await process.run([str(path)], stdin=json.dumps(told).encode(), environment=what.environment(folders))
     except errors.ToolError as error:
         raise _failed(plugin, what, str(error)) from error
+    except TimeoutError as error:
+        raise _failed(plugin, what, f"killed after {longest:.0f} s") from error
     if done.exit_status:
         raise _failed(plugin, what, _reason(done))
     return _parsed(plugin, what, done.stdout) if done.stdout.strip() else None
