@@ -6,6 +6,8 @@ Source: Kubernetes API concepts, "resource versions" and "retrieving large resul
 
 from __future__ import annotations
 
+import contextlib
+
 from aiohttp import web
 
 from podspace import errors
@@ -43,21 +45,26 @@ async def list_objects(call: Call) -> web.StreamResponse:
 def _fresh(call: Call, options: ListOptions) -> tuple[list[Entry], int]:
     """The list as it is, or as it was at exactly one revision."""
     key, namespace = call.strategy.key, call.target.namespace
-    objects, revision = call.store.entries(key, namespace)
-    if options.match == "Exact" and options.revision not in (None, revision):
-        assert options.revision is not None
-        try:
-            return call.services.snapshots.find(key, namespace, snapshots.Position(revision=options.revision, start="")), options.revision
-        except errors.Expired as error:
-            raise errors.Expired("The resourceVersion for the provided list is too old.") from error
-    return objects, revision
+    if options.match != "Exact" or options.revision in (None, call.store.revision):
+        return call.store.entries(key, namespace)
+    assert options.revision is not None
+    try:
+        return call.store.entries_at(options.revision, key, namespace), options.revision
+    except errors.Expired as error:
+        raise errors.Expired("The resourceVersion for the provided list is too old.") from error
 
 
 def _continued(call: Call, position: snapshots.Position) -> tuple[list[Entry], int]:
+    """What the first page saw: kept since then, or put together again from the history.  Raises: Expired."""
     key, namespace = call.strategy.key, call.target.namespace
     if not position.consistent or position.revision == call.store.revision:
         return call.store.entries(key, namespace)
-    return call.services.snapshots.find(key, namespace, position), position.revision
+    try:
+        return call.services.snapshots.find(key, namespace, position), position.revision
+    except errors.Expired:
+        with contextlib.suppress(errors.Expired):
+            return call.store.entries_at(position.revision, key, namespace), position.revision
+        raise
 
 
 def _after(objects: list[Entry], start: str) -> list[Entry]:

@@ -79,6 +79,17 @@ class History:
             if record.revision > revision and record.key.resource == resource and namespace in ("", record.key.namespace)
         ]
 
+    def undone(self, revision: int, resource: str, namespace: str = "") -> dict[Key, bytes | None]:
+        """What was otherwise at ``revision`` than it is now: an object's JSON then, None if it was not there.  Raises: Expired."""
+        self._prune()
+        if revision < self._floor:
+            raise errors.Expired(f"too old resource version: {revision} ({self._floor})")
+        found: dict[Key, bytes | None] = {}
+        for record in self._records:  # the first change after that moment knows what was before it
+            if record.revision > revision and record.key.resource == resource and namespace in ("", record.key.namespace):
+                found.setdefault(record.key, record.previous)
+        return found
+
     def _prune(self) -> None:
         horizon = self._clock() - self._max_age_seconds
         while self._records and (len(self._records) > self._max_changes or self._bytes > self._max_bytes or self._records[0].at < horizon):

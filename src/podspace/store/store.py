@@ -93,6 +93,18 @@ class Store:
         """As ``list``, with the JSON that was made when they were written."""
         return [*self._index.within(resource, namespace)], self.revision
 
+    def entries_at(self, revision: int, resource: str, namespace: str = "") -> list[Entry]:
+        """As ``entries``, at a moment of the past.  Raises: Expired if the history does not reach back that far."""
+        undone = self._history.undone(revision, resource, namespace)
+        found = {_key(resource, entry.obj): entry for entry in self._index.within(resource, namespace)}
+        for key, body in undone.items():
+            if body is None:
+                found.pop(key, None)
+            else:
+                obj = decode(body)
+                found[key] = Entry(obj, body, int(obj["metadata"]["resourceVersion"]))
+        return [found[key] for key in sorted(found, key=lambda key: f"{key.namespace}/{key.name}")]
+
     def initial(self, resource: str, namespace: str = "") -> tuple[list[Change], int]:
         """Return what is there as ADDED changes, encoded already, and the revision they show: how a watch without a start begins."""
         changes = [_added(resource, entry) for entry in self._index.within(resource, namespace)]

@@ -42,6 +42,10 @@ def test_a_page_of_a_moment_that_is_gone_can_be_had_inconsistently() -> None:
         token = (await client.get(f"{LIST}?limit=2")).json["metadata"]["continue"]
         client.server.services.snapshots._kept.clear()
         await client.post(LIST, configmap("c9"))
+        page = (await client.get(f"{LIST}?limit=4&continue={token}")).json  # put together again from the history
+        assert [item["metadata"]["name"] for item in page["items"]] == ["c2", "c3", "c4"]
+        client.server.services.snapshots._kept.clear()
+        client.store._history._floor = client.store.revision  # as if it had been long ago
         answer = await client.get(f"{LIST}?limit=2&continue={token}")
         assert (answer.status, answer.json["reason"]) == (410, "Expired")
         rest = (await client.get(f"{LIST}?continue={answer.json['metadata']['continue']}")).json
@@ -117,5 +121,22 @@ def test_a_url_carries_as_much_as_a_long_command() -> None:
     async def scene(client: Client) -> None:
         answer = await client.send("GET", f"/api/v1/pods?labelSelector=a%20in%20({','.join(['b'] * 30_000)})")
         assert answer.status == 200
+
+    played(scene)
+
+
+def test_exactly_one_moment_of_the_past_can_be_asked_for() -> None:
+    async def scene(client: Client) -> None:
+        await five(client)
+        then = (await client.get(LIST)).json["metadata"]["resourceVersion"]
+        await client.delete(f"{LIST}/c0")
+        exact = (await client.get(f"{LIST}?resourceVersion={then}&resourceVersionMatch=Exact")).json
+        assert len(exact["items"]) == 5
+        assert exact["metadata"]["resourceVersion"] == then
+        newer = (await client.get(f"{LIST}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")).json
+        assert len(newer["items"]) == 4
+        client.store._history._floor = client.store.revision
+        late = await client.get(f"{LIST}?resourceVersion={then}&resourceVersionMatch=Exact")
+        assert (late.status, late.message) == (410, "The resourceVersion for the provided list is too old.")
 
     played(scene)

@@ -176,7 +176,6 @@ DIFFERENT = {
     ("list-continue-errors", 1): "the token is of another server",
     ("list-continue-errors", 2): "the token is of another server",
     ("list-continue-errors", 3): "items",
-    ("list-resourceversion", 3): "only one moment of the past is kept: that of a list in pages",
     ("list-resourceversion", 5): "the revision is of another server",
     ("partialobjectmetadata", 0): _NO_SUCH_PODS,
     ("partialobjectmetadata", 1): _NO_SUCH_PODS,

@@ -199,3 +199,24 @@ def test_a_watch_that_is_poked_returns_with_nothing(store: Store) -> None:
             assert [change.name for change in await watch.batch()] == ["a"]
 
     asyncio.run(scene())
+
+
+def test_the_past_can_be_listed_as_far_as_the_history_reaches(store: Store) -> None:
+    async def scene() -> None:
+        await store.create("x", named("kept", n="1"))
+        await store.create("x", named("gone", n="1"))
+        await store.update("x", named("kept", n="2"), expected_revision=None)
+        then = store.revision
+        await store.update("x", named("kept", n="3"), expected_revision=None)
+        await store.delete("x", "default", "gone")
+        await store.create("x", named("gone", n="4"))
+        await store.create("x", named("new"))
+        await store.create("x", named("kept", "elsewhere"))
+        past = store.entries_at(then, "x")
+        assert [(entry.obj["metadata"]["name"], entry.obj["data"]) for entry in past] == [("gone", {"n": "1"}), ("kept", {"n": "2"})]
+        assert [entry.revision for entry in past] == [int(entry.obj["metadata"]["resourceVersion"]) for entry in past]
+        assert store.entries_at(store.revision, "x", "elsewhere") == store.entries("x", "elsewhere")[0]
+        with pytest.raises(errors.Expired):
+            store.entries_at(0, "x")
+
+    asyncio.run(scene())
