@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import decide
+from podspace.node import decide, messages
 from podspace.node.configs import IMAGE_NAME, IMAGE_REF
 from podspace.node.pod import Container, Role
 from podspace.node.probes import Health
@@ -32,7 +32,7 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
     current = facts.observed.containers.get(container.name)
     previous = facts.previous.get(container.name)
     problem = facts.problems.get(container.name)
-    state, last = _state(current, previous, None if _is_over(container, current) else problem, waiting, facts)
+    state, last = _state(current, previous, None if _is_over(container, current, facts) else problem, waiting, facts)
     running = "running" in state
     health = facts.observed.health_of(container, current) if current is not None else Health(started=False, ready=False)
     status: JSON = {
@@ -45,6 +45,8 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
         "imageID": "",
         "started": running and health.started,
     }
+    if container.role is Role.EPHEMERAL:
+        del status["started"]  # a kubelet does not ask that of them
     shown = current or previous
     if shown is not None:
         known = shown.config.annotations
@@ -64,8 +66,10 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
     return status | ({"volumeMounts": mounts} if mounts else {})
 
 
-def _is_over(container: Container, current: ContainerStatus | None) -> bool:
-    return current is not None and current.state is ContainerState.EXITED and not decide.restarts(container, current)
+def _is_over(container: Container, current: ContainerStatus | None, facts: Facts) -> bool:
+    if current is None or current.state is not ContainerState.EXITED:
+        return False
+    return not facts.observed.starts_anew(current) and not decide.restarts(container, current)
 
 
 def _state(
@@ -94,7 +98,7 @@ def terminated(status: ContainerStatus, facts: Facts) -> JSON:
         "finishedAt": stamp(status.finished_nanos),
         "containerID": ID_PREFIX + status.id,
     }
-    message = facts.messages.get(status.id) or status.message
+    message = messages.shorten(facts.messages.get(status.id) or status.message, facts.message_limit_bytes)
     if status.id in facts.done_with and status.exit_code == KILLED_EXIT_CODE:
         entry["reason"], message = RESTARTING, RESTARTED
     return {"terminated": entry | ({"message": message} if message else {})}

@@ -35,6 +35,10 @@ class Observed:
     def ready(self) -> bool:
         return self.sandbox is not None and self.sandbox.state is SandboxState.READY
 
+    def starts_anew(self, status: ContainerStatus) -> bool:
+        """Whether it was stopped in order to start again, whatever its policy says of how it ended."""
+        return status.id in self.replaced
+
     def health_of(self, container: Container, status: ContainerStatus) -> Health:
         """What its probes have found. Nothing runs, nothing is healthy; a container is not up before its postStart hook is done."""
         if status.state is not ContainerState.RUNNING or status.id in self.starting:
@@ -138,7 +142,7 @@ def _stop(container: Container, status: ContainerStatus, observed: Observed) -> 
     if failed is None:
         return None
     why = Why.STARTUP if failed is probes.Kind.STARTUP else Why.LIVENESS
-    again = container.restart_policy is not RestartPolicy.NEVER or bool(container.restart_rules)
+    again = container.restart_policy is not RestartPolicy.NEVER  # else its rules decide, by the code it ends with
     return Stop(container=container, why=why, again=again, grace_seconds=container.probes[failed].grace_seconds)
 
 
@@ -176,7 +180,7 @@ def wants_start(container: Container, observed: Observed) -> bool:
         return True
     if status.state is not ContainerState.EXITED:
         return status.state is ContainerState.CREATED
-    return status.id in observed.replaced or restarts(container, status)
+    return observed.starts_anew(status) or restarts(container, status)
 
 
 def restarts(container: Container, status: ContainerStatus) -> bool:

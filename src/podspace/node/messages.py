@@ -12,6 +12,7 @@ from podspace.runtime.model import ContainerStatus
 from podspace.wire import crilog
 
 FILE_LIMIT_BYTES = 4096
+LIMIT_OF_POD_BYTES = 12 << 10  # for the messages of all its containers, in equal parts
 LOG_LIMIT_BYTES = 2048
 LOG_LIMIT_LINES = 80
 LOG_READ_BYTES = 1 << 20
@@ -38,6 +39,11 @@ def termination_message(pods: Path, pod: Pod, container: Container, status: Cont
     if container.termination_message_policy == "FallbackToLogsOnError" or pod.share_pid:
         return last_words(status)
     return ""
+
+
+def shorten(text: str, limit_bytes: int) -> str:
+    """Cut to so many bytes, never in the middle of a character."""
+    return text.encode()[:limit_bytes].decode(errors="ignore")
 
 
 def last_words(status: ContainerStatus) -> str:

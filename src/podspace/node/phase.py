@@ -5,6 +5,7 @@ Part of ``status``. Source: kubelet pkg/kubelet/kubelet_pods.go getPhase.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from podspace.kube.json import JSON
@@ -25,8 +26,11 @@ class _Count:
     succeeded: int = 0
 
 
-def compute(pod: Pod, inits: list[JSON], mains: list[JSON], *, ended: bool = False) -> str:
-    """Return Pending, Running, Succeeded or Failed. ``ended``: nothing runs nor will, so it is one of the latter two."""
+def compute(pod: Pod, inits: list[JSON], mains: list[JSON], *, ended: bool = False, anew: Collection[str] = ()) -> str:
+    """Return Pending, Running, Succeeded or Failed.
+
+    ``ended``: nothing runs nor will, so it is one of the latter two. ``anew``: containers that start again whatever their policy.
+    """
     if ended:
         exits = [status["state"].get("terminated") for status in mains]
         return "Succeeded" if all(entry is not None and entry["exitCode"] == 0 for entry in exits) else "Failed"
@@ -35,7 +39,7 @@ def compute(pod: Pod, inits: list[JSON], mains: list[JSON], *, ended: bool = Fal
     for container, status in zip(pod.init_containers, inits, strict=True):
         (_sidecar if container.role is Role.SIDECAR else _init)(container, status, count)
     for status in mains:
-        _main(pod.find(status["name"]), status, count)
+        _main(pod.find(status["name"]), status, count, anew=status["name"] in anew)
     if count.lost:
         return "Failed"
     if count.waiting or count.pending or (count.starting and not started):
@@ -69,14 +73,14 @@ def _sidecar(container: Container, status: JSON, count: _Count) -> None:
         count.starting += 1
 
 
-def _main(container: Container | None, status: JSON, count: _Count) -> None:
+def _main(container: Container | None, status: JSON, count: _Count, *, anew: bool) -> None:
     state = status["state"]
     if "running" in state:
         count.running += 1
     elif "terminated" not in state:
         count.again += _last(status) is not None
         count.waiting += _last(status) is None
-    elif container is not None and container.restarts_after(state["terminated"]["exitCode"]):
+    elif anew or (container is not None and container.restarts_after(state["terminated"]["exitCode"])):
         count.again += 1
     else:
         count.stopped += 1

@@ -7,6 +7,7 @@ Source: kubelet pkg/kubelet/kubelet_pods.go (generateAPIPodStatus).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from podspace.kube.json import JSON
 from podspace.node import conditions, container_status, decide
 from podspace.node import phase as phases
 from podspace.node.decide import Observed
+from podspace.node.messages import FILE_LIMIT_BYTES, LIMIT_OF_POD_BYTES
 from podspace.node.pod import Pod
 from podspace.node.resizing import Resize
 from podspace.runtime.model import ContainerId, ContainerStatus
@@ -36,6 +38,7 @@ class Facts:
     previous: Mapping[str, ContainerStatus] = field(default_factory=dict)  # the instance before the newest one, per name
     problems: Mapping[str, Problem] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)  # container id -> termination message
+    message_limit_bytes: int = FILE_LIMIT_BYTES  # of each container: they share what a Pod may say
     host_ips: tuple[str, ...] = ()
     now: float
     ended: bool = False  # the Pod is deleted and nothing of it runs
@@ -48,6 +51,7 @@ class Facts:
 def compute(pod: Pod, facts: Facts) -> JSON:
     """Return the new ``status``. Times of conditions that did not change are kept."""
     old: JSON = pod.raw.get("status") or {}
+    facts = dataclasses.replace(facts, message_limit_bytes=LIMIT_OF_POD_BYTES // len(pod.every_container()))
     inits = [container_status.build(c, facts, waiting="PodInitializing") for c in pod.init_containers]
     default = "PodInitializing" if conditions.incomplete(pod, inits) else "ContainerCreating"
     mains = sorted((container_status.build(c, facts, waiting=default) for c in pod.containers), key=lambda s: str(s["name"]))
@@ -85,7 +89,8 @@ def compute(pod: Pod, facts: Facts) -> JSON:
 
 def _phase(pod: Pod, facts: Facts, inits: list[JSON], mains: list[JSON]) -> str:
     """The phase as the containers have it, save that what is to start again all together is not over."""
-    found = phases.compute(pod, inits, mains, ended=facts.ended)
+    anew = [name for name, seen in facts.observed.containers.items() if facts.observed.starts_anew(seen)]
+    found = phases.compute(pod, inits, mains, ended=facts.ended, anew=anew)
     over = found in ("Succeeded", "Failed") and not facts.ended
     return "Running" if over and (facts.restarting or decide.restart_trigger(pod, facts.observed)) else found
 

@@ -116,3 +116,29 @@ def test_readiness_gates() -> None:
     no = 'the status of pod readiness gate "x/y" is not "True", but False'
     assert ready({"type": "x/y", "status": "False"}) == ("False", "ReadinessGatesNotReady", no)
     assert ready({"type": "x/y", "status": "True"}) == ("True", "", "")
+
+
+def test_a_container_that_was_stopped_to_start_anew_is_not_over_whatever_it_ended_with() -> None:
+    stopped = dataclasses.replace(seen(container("a", exit_code=0)), replaced=frozenset({model.ContainerId("a0")}))
+    spec = {"restartPolicy": "OnFailure", "containers": [{"name": "a", "image": "x"}]}
+    held = {"a": Problem(reason="CrashLoopBackOff", message="back-off")}
+    for problems in ({}, held):
+        found = computed(spec, stopped, problems=problems)
+        assert found["phase"] == "Running"
+    assert found["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert found["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 0
+
+
+def test_the_messages_of_a_pod_share_twelve_kilobytes() -> None:
+    names = [f"c{number}" for number in range(6)]
+    spec = {"restartPolicy": "Never", "containers": [{"name": name, "image": "x"} for name in names]}
+    ended = [container(name, exit_code=1) for name in names]
+    said = {status.id: "ä" * 4096 for status in ended}
+    found = computed(spec, seen(*ended), messages=said)
+    assert {len(entry["state"]["terminated"]["message"].encode()) for entry in found["containerStatuses"]} == {2048}
+
+
+def test_an_ephemeral_container_is_neither_ready_nor_started() -> None:
+    found = computed(probed() | {"ephemeralContainers": [{"name": "e", "image": "x"}]}, seen(container("a"), container("e")))
+    [entry] = found["ephemeralContainerStatuses"]
+    assert (entry["ready"], "started" in entry) == (False, False)
