@@ -76,12 +76,19 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
             runtime_handler=_runtime_handler(context, pod),
             user_namespace=None if pod.host_users else userns.of_pod(paths.pods, pod.uid),
         )
-        await context.engine.run_sandbox(config)
+        if await together.first(context.engine.run_sandbox(config), _deletion(state)):
+            return False  # undone: a network may take minutes, and nobody waits for it any more
     except (errors.PodspaceError, userns.Exhausted, OSError) as error:
         context.recorder.warning(pod.raw, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         return False
     neighbours.weigh(context.store, context.engine, pod.spec)
     return True
+
+
+async def _deletion(state: PodState) -> None:
+    """Return when the Pod is to go."""
+    if state.deletion_seen is None:
+        await state.deletion.wait()
 
 
 def _runtime_handler(context: NodeContext, pod: Pod) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import socket
 import time
 from pathlib import Path
@@ -205,3 +206,24 @@ def test_port_forward_the_python_clients_way(node: Server) -> None:
     assert said[0] == b"\x50\0hello\n"
     assert (said[1], said[2]) == (b"\x50\0", b"\x09\0")
     assert said[3].startswith(b"\x09\0error forwarding port 9 to pod forwarded_default, uid ")
+
+
+def test_a_pod_whose_network_takes_long_can_be_deleted_meanwhile(root: Path, registries_conf: Path) -> None:
+    for folder in ("bin", "net.d"):
+        (root / folder).mkdir()
+    slow = root / "bin/slow"
+    slow.write_text('#!/bin/sh\necho "$CNI_COMMAND $$" >> "$CNI_PATH/calls"\n[ "$CNI_COMMAND" != ADD ] || exec sleep 600\n')
+    slow.chmod(0o755)
+    (root / "net.d/10-slow.conflist").write_text(json.dumps({"cniVersion": "1.0.0", "name": "slow", "plugins": [{"type": "slow"}]}))
+    flags = ("--cni-conf-dir", str(root / "net.d"), "--cni-bin-dir", str(root / "bin"))
+    with running(root, registries_conf=registries_conf, flags=flags) as server:
+        server.apply(pod("slow", box("exec sleep 7206")))
+        calls = root / "bin/calls"
+        until = time.monotonic() + 20
+        while not calls.exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        server.kubectl("delete", "pod", "slow", "--timeout=20s", timeout=30)
+        add, delete = (line.split() for line in calls.read_text().splitlines())
+        assert (add[0], delete[0]) == ("ADD", "DEL")
+        assert not Path(f"/proc/{add[1]}").exists()
