@@ -161,7 +161,14 @@ def test_the_stop_signal_is_the_containers_or_the_images(node: Server, kept: lis
 def test_in_a_shared_process_namespace_everything_a_container_started_is_killed(node: Server) -> None:
     """Its main process heeds the signal, its child does not."""
     script = "(trap '' TERM; exec sleep 7312) & trap 'exit 0' TERM; while :; do sleep 0.05; done"
-    live = {"livenessProbe": {"exec": {"command": ["test", "!", "-e", "/dead"]}, "periodSeconds": 1, "failureThreshold": 1}}
+    live = {
+        "livenessProbe": {
+            "exec": {"command": ["test", "!", "-e", "/dead"]},
+            "periodSeconds": 1,
+            "failureThreshold": 1,
+            "timeoutSeconds": 10,
+        }
+    }
     pods.create(node, pod("family", box(script, "a", **live), box(FOREVER, "b"), shareProcessNamespace=True, restartPolicy="Always"))
     node.wait_ready("family")
     node.exec("family", "a", "touch", "/dead")

@@ -222,4 +222,4 @@ def test_a_pod_can_be_deleted_whatever_it_is_doing(node: Server) -> None:
     wait_waiting(node, "del-backoff", "CrashLoopBackOff")
     started = time.monotonic()
     node.kubectl("delete", "pod", "del-init", "del-backoff", "del-pulling", "del-volume", timeout=30)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15, "nobody waits for anything"

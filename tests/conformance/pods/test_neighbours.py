@@ -48,4 +48,4 @@ def test_an_ephemeral_container_that_asks_for_what_is_not_done_is_told_so(node: 
     add_ephemeral(node, "odd", name="look", command=["true"], securityContext={"seLinuxOptions": {"level": "s0"}})
     node.wait_for("odd", "{.status.ephemeralContainerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
     message = pods.container_status(node, "odd", "look")["state"]["waiting"]["message"]
-    assert message == "podspace does not honour securityContext.seLinuxOptions (SELinux labels are not applied yet)"
+    assert message == "podspace does not honour securityContext.seLinuxOptions (podspace labels nothing for SELinux)"

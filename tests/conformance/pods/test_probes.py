@@ -21,7 +21,8 @@ DEAF = "trap '' TERM; while :; do sleep 0.05; done"
 
 
 def exec_probe(script: str, **fields: Any) -> pods.Manifest:
-    return {"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": 1} | fields
+    base = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 10}  # the machine may have much else to do
+    return {"exec": {"command": ["sh", "-c", script]}} | base | fields
 
 
 def nginx(name: str = "c", **fields: Any) -> pods.Manifest:
@@ -43,7 +44,7 @@ def everything(node: Server) -> None:
         pod("live-onfailure", box(FOREVER, livenessProbe=exec_probe("exit 3", initialDelaySeconds=1)), restartPolicy="OnFailure"),
         pod("probe-ready", box(FOREVER, readinessProbe=exec_probe("cat /ready")), restartPolicy="Always"),
         pod("probe-slow", box(FOREVER, livenessProbe=exec_probe("sleep 60", timeoutSeconds=1), readinessProbe=exec_probe("exit 1"))),
-        pod("probe-none", box(FOREVER, livenessProbe={"exec": {"command": ["/no/such"]}, "periodSeconds": 1, "failureThreshold": 1})),
+        pod("probe-none", box(FOREVER, livenessProbe=exec_probe("") | {"exec": {"command": ["/no/such"]}})),
         pod("startup", startup_box(), restartPolicy="Always"),
         pod("startup-fails", box(FOREVER, startupProbe=exec_probe("exit 1", failureThreshold=2)), restartPolicy="Always"),
         pod(

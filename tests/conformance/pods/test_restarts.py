@@ -99,7 +99,7 @@ def test_a_pod_that_takes_too_long_has_failed(node: Server) -> None:
 
 def test_readiness_and_restarts_outlive_the_server(own_server: Server) -> None:
     """What was ready stays so without a gap, what was killed by a rule is not killed again."""
-    probe = {"exec": {"command": ["cat", "/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"exec": {"command": ["cat", "/ready"]}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 10}
     steady = pod("steady", box(f"touch /ready; {FOREVER}", readinessProbe=probe), restartPolicy="Always")
     pods.create(own_server, steady, restarting_pod())
     own_server.wait_ready("steady")
