@@ -7,7 +7,6 @@ import contextlib
 import functools
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -187,7 +186,7 @@ def test_nobody_on_the_bridge_is_taken_for_a_router(machine: Callable[[Body], No
 
 
 @pytest.mark.parametrize("bridge_netfilter", ["0", "1"])
-def test_a_port_of_the_host_is_reached_from_everywhere(machine: Callable[[Body], None], bridge_netfilter: str) -> None:
+def test_a_port_of_the_host_is_reached_from_everywhere(machine: Callable[[Body], None], tmp_path: Path, bridge_netfilter: str) -> None:
     """With br_netfilter iptables sees what is bridged, and translates it there already."""
 
     async def body(_: bridge.BridgeNetwork) -> None:
@@ -195,7 +194,7 @@ def test_a_port_of_the_host_is_reached_from_everywhere(machine: Callable[[Body],
             Path(f"/proc/sys/net/bridge/bridge-nf-call-{family}").write_text(bridge_netfilter)
         with new_netns() as outside:
             _wire_uplink(outside)
-            await _served(functools.partial(_reached, outside), Path(tempfile.mkdtemp()))
+            await _served(functools.partial(_reached, outside), tmp_path / "dual")
 
     async def _reached(outside: int, network: bridge.BridgeNetwork) -> None:
         with new_netns() as pod, new_netns() as neighbour, socket.create_server(("127.0.0.1", 99)):
@@ -233,11 +232,11 @@ async def _slips_in(pid: int, gateway: str) -> bool:
     return True
 
 
-def test_ports_of_one_address_and_of_datagrams_and_what_is_taken(machine: Callable[[Body], None]) -> None:
+def test_ports_of_one_address_and_of_datagrams_and_what_is_taken(machine: Callable[[Body], None], tmp_path: Path) -> None:
     async def body(_: bridge.BridgeNetwork) -> None:
         with new_netns() as outside:
             _wire_uplink(outside)
-            await _served(_ports, Path(tempfile.mkdtemp()))
+            await _served(_ports, tmp_path / "dual")
 
     async def _ports(network: bridge.BridgeNetwork) -> None:
         udp = HostPort(protocol="udp", host_port=8081, container_port=81)
