@@ -148,7 +148,7 @@ def test_a_full_disk_ends_neither_server_nor_pods_and_all_goes_on_once_there_is_
 @pytest.fixture
 def private_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A PATH with only what the server and the tests need, from which things can be taken away."""
-    for name in ("crun", "runc", "conmon", "catatonit", "nft", "kubectl", "mount", "umount", "ip", "sh"):
+    for name in ("crun", "runc", "conmon", "catatonit", "nft", "kubectl", "mount", "umount", "nsenter", "unshare", "cat", "ip", "sh"):
         if (found := shutil.which(name)) is not None:
             (tmp_path / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""One server for all tests of this folder: their Pods have different names and run side by side."""
+"""One server for all tests of this folder. Pods of a module have different names and run side by side; they go with their module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import pytest
 
 from tests.support import server
 
+_RUNNING: list[server.Server] = []
 SMALL_LOGS = ("--container-log-max-size=20Ki", "--container-log-max-files=6", "--container-log-monitor-interval=100ms")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _none_of_another_module() -> Iterator[None]:
+    yield
+    for running in _RUNNING:
+        running.kubectl("delete", "pods", "--all", "--force", "--grace-period=0", timeout=120)
 
 
 @pytest.fixture(scope="package")
@@ -30,7 +38,9 @@ def _served(registries_conf: Path, *flags: str) -> Iterator[server.Server]:
     folder.chmod(0o711)  # as /var/lib is: root of a user namespace must get there
     try:
         with server.running(folder, registries_conf=registries_conf, flags=flags) as running:
+            _RUNNING.append(running)
             yield running
+            _RUNNING.remove(running)
             assert not [line for line in running.log if "Traceback" in line], "".join(running.log[-80:])
     finally:
         shutil.rmtree(folder)

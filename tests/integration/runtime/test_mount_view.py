@@ -24,14 +24,20 @@ _HYBRID = pytest.mark.skipif(
 
 @_HYBRID
 def test_what_is_started_in_a_view_does_not_see_v2_cgroups_and_nothing_else_changes() -> None:
-    before, folder = mounts.table(), os.getcwd()
+    before, folder = _here(), os.getcwd()
     with mountview.entered():
-        seen = subprocess.run(["cat", "/proc/self/mountinfo"], check=True, capture_output=True, text=True).stdout
-        inside = mounts.table()
-    assert inside == mounts.parse_mountinfo(seen)
-    assert sorted(entry.target for entry in inside) == sorted([*(entry.target for entry in before), str(cgroups.UNIFIED)])
+        seen = subprocess.run(["readlink", "/proc/self/ns/mnt"], check=True, capture_output=True, text=True).stdout.strip()
+        inside, there = mounts.table(), _here()
+    assert (seen, there != before) == (there, True)
+    lasting = [entry.target for entry in mounts.table() if not entry.target.startswith("/tmp/")]  # there others' tests mount and unmount
+    assert sorted(entry.target for entry in inside if not entry.target.startswith("/tmp/")) == sorted([*lasting, str(cgroups.UNIFIED)])
     assert inside[-1].fstype == "tmpfs"
-    assert (mounts.table(), os.getcwd()) == (before, folder)
+    assert (_here(), os.getcwd()) == (before, folder)
+
+
+def _here() -> str:
+    """This thread's mount namespace."""
+    return os.readlink("/proc/thread-self/ns/mnt")
 
 
 @_HYBRID
