@@ -194,16 +194,17 @@ def test_a_plugin_that_hangs_is_killed(
 
     async def body(networks: choice.Networks) -> None:
         await networks.attach(pod)
-        good = (machine.bin / "one").read_text()
-        (machine.bin / "one").write_text("#!/bin/sh\nexec sleep 600\n")
+        good = (machine.bin / "three").read_text()
+        (machine.bin / "three").write_text("#!/bin/sh\nexec sleep 600\n")
         monkeypatch.setitem(plugin.LONGEST_SECONDS, "DEL", 0.2)
-        with pytest.raises(errors.Unavailable, match=r'plugin type="one" failed \(del\): killed after 0 s'):
+        with pytest.raises(errors.Unavailable, match=r'plugin type="three" failed \(del\): killed after 0 s'):
             await networks.detach(pod.sandbox_id)
         monkeypatch.setitem(plugin.LONGEST_SECONDS, "DEL", 60)
         monkeypatch.setattr(network, "UNDO_SECONDS", 0.2)
         await networks.recover([])  # a start goes on
         assert "network of sandbox box, which is gone: it takes too long" in caplog.text
-        (machine.bin / "one").write_text(good)
+        (machine.bin / "three").write_text(good)
+        monkeypatch.setattr(network, "UNDO_SECONDS", 60)
         await networks.recover([])
 
     machine.run(body)
