@@ -177,7 +177,6 @@ def test_what_the_server_has_is_listed(kubectl: Kubectl) -> None:
 
 
 def test_what_the_server_has_not_is_said_cleanly(kubectl: Kubectl) -> None:
-    assert kubectl("top", "pod", status=1) == "error: Metrics API not available\n"
     assert kubectl("get", "foo", status=1) == 'error: the server doesn\'t have a resource type "foo"\n'
     assert kubectl("get", "pod", "nope", status=1) == 'Error from server (NotFound): pods "nope" not found\n'
 
