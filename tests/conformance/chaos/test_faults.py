@@ -74,8 +74,8 @@ def test_after_a_reboot_pods_come_back_and_count_on_and_what_was_over_stays_over
     over = own_server.pod("over")["status"]
     pull_the_plug(own_server)
     own_server.start()
+    eventually(lambda: status_of(own_server, "stays")["restartCount"] == 1)  # until the Pod is looked at, its status is of before
     own_server.wait_ready("stays")
-    assert status_of(own_server, "stays")["restartCount"] == 1
     assert status_of(own_server, "stays")["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert own_server.pod("over")["status"]["phase"] == "Failed"
     assert own_server.pod("over")["status"]["containerStatuses"] == over["containerStatuses"]
