@@ -173,7 +173,7 @@ def test_a_plugin_that_takes_too_long_is_killed_and_undone(machine: Machine, pod
 
     async def body(networks: choice.Networks) -> None:
         attaching = asyncio.ensure_future(networks.attach(pod))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for _ in folders.follow(machine.bin):
                 if (machine.bin / "pid").exists() and (machine.bin / "pid").read_text():
                     break
@@ -390,7 +390,7 @@ def test_what_the_folder_says_is_logged_to_whom_it_matters(machine: Machine, cap
         steps: list[Callable[[], object]] = [list, machine.configure, (machine.conf / "10-net.conflist").unlink]
         for step in steps:
             step()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await changed.wait()
                 while len(caplog.messages) == len(seen):
                     changed.clear()

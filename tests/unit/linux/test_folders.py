@@ -10,7 +10,7 @@ from podspace.linux import folders
 
 
 async def _told(changes: AsyncIterator[None]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await anext(changes)
 
 

@@ -33,7 +33,7 @@ async def pod() -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def serving() -> AsyncIterator[aiohttp.ClientSession]:
-    async with pod() as port, asyncio.timeout(10):
+    async with pod() as port, asyncio.timeout(30):
 
         async def connect(wanted: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
             if wanted == CLOSED:
