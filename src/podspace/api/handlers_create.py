@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from podspace import errors
-from podspace.api import metadata, ownership, query
+from podspace.api import metadata, ownership, pod_policy, query
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 
@@ -69,6 +69,10 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
     if version not in ("", "0"):
         raise errors.Internal("resourceVersion should not be set on objects to be created")
     call.warnings.extend(validation.warnings(resource.kind, stored))
+    if resource.kind == "Pod":
+        pod_policy.check_pod(call, stored)
+    elif resource.kind == "Namespace":
+        pod_policy.check_namespace(call, stored, None)
     if resource.kind == "Pod" and call.services.lens is not None:
         call.warnings.extend(call.services.lens.warnings(stored))
     return stored

@@ -8,7 +8,7 @@ Source: apiserver registry/rest BeforeUpdate, registry Store.Update, as seen on 
 from __future__ import annotations
 
 from podspace import errors
-from podspace.api import metadata, ownership
+from podspace.api import metadata, ownership, pod_policy
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 from podspace.store.store import Delete
@@ -36,6 +36,7 @@ def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = Non
     if causes:
         raise errors.Invalid(resource.kind, call.target.name, causes, group=resource.group)
     call.warnings.extend(validation.warnings(resource.kind, wanted))
+    _hold(call, old, wanted)
     ownership.settled(old, wanted)
     return Delete(obj=wanted) if _is_finished(call, wanted) else wanted
 
@@ -48,6 +49,15 @@ def _admit(call: Call, old: JSON, wanted: JSON) -> None:
             admission.admit_pod_update(wanted, old)
         case "PersistentVolumeClaim":
             admission.admit_claim_update(wanted, old, call.store.list(resources.STORAGECLASSES.qualified)[0])
+
+
+def _hold(call: Call, old: JSON, wanted: JSON) -> None:
+    """What the Pod Security Standards say of the change.  Raises: Forbidden, Invalid."""
+    match call.target.resource.kind, call.target.subresource:
+        case ("Pod", "" | "ephemeralcontainers") if wanted.get("spec") != old.get("spec"):
+            pod_policy.check_pod(call, wanted)
+        case ("Namespace", ""):
+            pod_policy.check_namespace(call, wanted, old)
 
 
 def check_identity(call: Call, obj: JSON) -> None:
