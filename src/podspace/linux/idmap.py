@@ -127,12 +127,14 @@ def attach(source: Path, target: Path, userns_fd: int | None, access: Access = A
     """
     fd = syscalls.open_tree(str(source), syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE)
     try:
-        syscalls.mount_setattr(fd, propagation=syscalls.MS_SLAVE if follow else syscalls.MS_PRIVATE, recursive=True)
+        propagation = syscalls.MS_SLAVE if follow else syscalls.MS_PRIVATE
+        syscalls.mount_setattr(fd, propagation=propagation, recursive=True)
         if userns_fd is not None:
             _map(fd, source, userns_fd)
         if access is not Access.READ_WRITE:
             syscalls.mount_setattr(fd, attributes=syscalls.MOUNT_ATTR_RDONLY, recursive=access is Access.ALL_READ_ONLY)
         syscalls.move_mount(fd, str(target))
+        syscalls.mount_setattr(fd, propagation=propagation, recursive=True)  # on a shared mount it has become shared itself
     finally:
         os.close(fd)
 

@@ -49,9 +49,9 @@ def _opened(path: str, flags: int) -> Iterator[int]:
 
 
 def _hide() -> None:
-    """Cover it with an empty file system. Its parent leaves its peer group first: else it would be covered on the host as well.
+    """Cover it with an empty file system. It leaves its peer group first: else it would be covered on the host as well.
 
     Not just unmounted: crun makes cgroups wherever /proc/self/cgroup tells it to, and they would pile up in the host's folder below.
     """
-    syscalls.mount(None, str(cgroups.ROOT), None, syscalls.MS_SLAVE)
+    syscalls.mount(None, str(cgroups.UNIFIED), None, syscalls.MS_SLAVE)
     syscalls.mount("none", str(cgroups.UNIFIED), "tmpfs", 0, "size=1m,mode=755")

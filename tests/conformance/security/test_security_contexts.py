@@ -118,8 +118,9 @@ def shared(tmp_path: Path) -> Iterator[Path]:
     """A mount of the host that has peers."""
     (tmp_path / "later").mkdir()
     (tmp_path / "inner").mkdir()
-    for argv in (["mount", "--bind", str(tmp_path), str(tmp_path)], ["mount", "--make-shared", str(tmp_path)]):
-        subprocess.run(argv, check=True)
+    subprocess.run(["mount", "--bind", str(tmp_path), str(tmp_path)], check=True)
+    for kind in ("--make-private", "--make-shared"):  # of its own, where everything is shared already
+        subprocess.run(["mount", kind, str(tmp_path)], check=True)
     yield tmp_path
     for target in mounts.below(tmp_path):
         subprocess.run(["umount", "-l", target], check=True)

@@ -41,6 +41,27 @@ def _here() -> str:
 
 
 @_HYBRID
+def test_a_view_covers_nothing_on_a_machine_whose_mounts_are_shared() -> None:
+    """As systemd makes them: what is mounted in one namespace then shows in the others."""
+
+    def look() -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SHARED)
+        before = _at_cgroups()
+        with mountview.entered():
+            assert _at_cgroups()[-1].fstype == "tmpfs"
+        assert _at_cgroups() == before
+
+    assert in_child(look) == ""
+
+
+def _at_cgroups() -> list[mounts.MountEntry]:
+    """Elsewhere others mount what they like meanwhile."""
+    return [entry for entry in mounts.table() if Path(entry.target).is_relative_to(cgroups.ROOT)]
+
+
+@_HYBRID
 def test_nothing_is_written_into_the_folder_below_the_hidden_mount(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
