@@ -26,6 +26,7 @@ from podspace.network.subnet import Network
 log = logging.getLogger(__name__)
 _LOCALNET = "/proc/sys/net/ipv4/conf/{}/route_localnet"
 _FAMILY = {4: "ip", 6: "ip6"}
+_LOOPBACK6 = "::1"
 
 Published = Mapping[str, tuple[Sequence[str], tuple[HostPort, ...]]]
 
@@ -110,6 +111,10 @@ def _refuse_clashes(sandbox_id: str, wanted: Sequence[HostPort], published: Publ
 def _refuse_families(wanted: Sequence[HostPort], addresses: Sequence[str]) -> None:
     present = {ipaddress.ip_address(address).version for address in addresses}
     for port in wanted:
+        if port.host_ip == _LOOPBACK6:
+            raise errors.Unsupported(
+                f"host port {port.host_port}/{port.protocol} at ::1: the kernel lets nothing of IPv6's loopback out of it"
+            )
         if not port.families & present:
             raise errors.Unsupported(
                 f"host port {port.host_port}/{port.protocol} at {port.host_ip}: the network of Pods has no IPv{max(port.families)}"

@@ -7,6 +7,7 @@ import ipaddress
 
 import pytest
 
+from podspace import errors
 from podspace.network import hostports
 from podspace.network.attachment import HostPort
 
@@ -76,3 +77,15 @@ def test_ports_that_come_at_once_are_few_transactions(monkeypatch: pytest.Monkey
         assert len(loaded) <= 4
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("port", "addresses", "said"),
+    [
+        (at("::1"), ADDRESSES, "at ::1: the kernel lets nothing of IPv6's loopback out of it"),
+        (at("2001:db8::1"), ADDRESSES[:1], "at 2001:db8::1: the network of Pods has no IPv6"),
+    ],
+)
+def test_a_port_that_cannot_lead_anywhere_is_refused(port: HostPort, addresses: tuple[str, ...], said: str) -> None:
+    with pytest.raises(errors.Unsupported, match=said):
+        asyncio.run(hostports.HostPorts("t", "br0").publish("s", addresses, (port,)))
