@@ -71,3 +71,10 @@ def wait_told(server: Server, name: str, reason: str, *, seconds: float = 60) ->
         assert time.monotonic() < deadline, f"no event {reason} of {name}: {told(server, name)}"
         time.sleep(0.1)
     return found
+
+
+def why_unscheduled(server: Server, name: str) -> str:
+    """What the scheduler says of a Pod that it cannot place, once it has said so."""
+    server.wait_for(name, '{.status.conditions[?(@.type=="PodScheduled")].reason}=Unschedulable')
+    conditions = server.pod(name)["status"]["conditions"]
+    return next(str(condition["message"]) for condition in conditions if condition["type"] == "PodScheduled")

@@ -88,9 +88,7 @@ def test_a_claim_is_bound_used_and_given_back(node: Server) -> None:
 
 def test_a_pod_waits_for_a_claim_that_is_not_there(node: Server) -> None:
     pods.create(node, pod("early", box("true", volumeMounts=mounts(v="/v")), volumes=using("late")))
-    node.wait_for("early", "{.status.conditions[0].reason}=Unschedulable")
-    message = 'persistentvolumeclaim "late" not found.'
-    assert node.pod("early")["status"]["conditions"][0]["message"] == f"0/1 nodes are available: {message}"
+    assert pods.why_unscheduled(node, "early") == '0/1 nodes are available: persistentvolumeclaim "late" not found.'
     pods.create(node, claim("late"))
     node.wait_for("early", "{.status.phase}=Succeeded")
     node.kubectl("delete", "pod/early", "pvc/late")

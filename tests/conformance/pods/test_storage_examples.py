@@ -93,8 +93,7 @@ def test_a_token_for_another_audience(node: Server) -> None:
 def test_what_kubernetes_drops_keeps_the_pod_from_running(node: Server, path: str) -> None:
     node.apply(example(path))
     name = json.loads(node.kubectl("create", "--dry-run=client", "-o", "json", "-f", str(EXAMPLES / path)))["metadata"]["name"]
-    node.wait_for(name, "{.status.conditions[0].reason}=Unschedulable")
-    assert "clusterTrustBundle and podCertificate" in node.pod(name)["status"]["conditions"][0]["message"]
+    assert "clusterTrustBundle and podCertificate" in pods.why_unscheduled(node, name)
     node.kubectl("delete", "pod", name)
 
 
