@@ -134,12 +134,13 @@ def test_mounts_are_seen_where_they_should_be(strict: Server, shared: Path) -> N
         mount = {"name": "v", "mountPath": "/data", "mountPropagation": propagation}
         return box(script, name, volumeMounts=[mount], securityContext=security)
 
-    giver = "mount -t tmpfs none /data/inner && touch /data/inner/given && exec sleep 7000"
+    giver = "until [ -e /data/all ]; do sleep 0.1; done; mount -t tmpfs none /data/inner && touch /data/inner/given && exec sleep 7000"
     containers = [sees("none", "None"), sees("slave", "HostToContainer"), sees("giver", "Bidirectional", giver, privileged=True)]
     strict.apply(pod("propagation", *containers, volumes=[volume]))
     strict.apply(pod("mapped-propagation", sees("slave", "HostToContainer"), volumes=[volume], hostUsers=False))
     for name in ("propagation", "mapped-propagation"):
         strict.wait_ready(name)
+    (shared / "all").touch()
     subprocess.run(["mount", "-t", "tmpfs", "later", str(shared / "later")], check=True)
     (shared / "later" / "seen").touch()
     deadline = time.monotonic() + 30
