@@ -68,9 +68,8 @@ class BridgeNetwork:
         """
         self._networks = await self._in_thread(self._setup_bridge)
         self._addresses = addresses.Addresses(self._folder / "addresses", self._home)
-        self._host_ports.serve(self._networks)
         masquerade.enable_forwarding(ipv6=len(self._networks) > 1)
-        await masquerade.install(self._table, self._bridge, self._networks)
+        self._host_ports.serve(await masquerade.install(self._table, self._bridge, self._networks) or self._networks[:1])
 
     async def attach(self, wanted: Attachment) -> tuple[str, ...]:
         """Configure lo and eth0 in the netns of ``wanted.pid``, lead its ports there; return its addresses. Calling it again repairs.

@@ -76,17 +76,19 @@ def _read(file: Path) -> str:
         return ""
 
 
-async def install(table: str, bridge: str, networks: Sequence[Network]) -> bool:
-    """Load the tables; False, with a warning in the log, where the machine cannot."""
+async def install(table: str, bridge: str, networks: Sequence[Network]) -> list[Network]:
+    """Load the tables; return the networks that have theirs. What the machine cannot (some have no translation for IPv6) is logged."""
     try:
         await load("".join(ruleset(table, bridge, network) for network in networks))
     except errors.Unsupported as error:
         log.warning("Pods will not reach other machines: %s and start again", error)
-        return False
+        return []
     except errors.ToolError as error:
-        log.warning("Pods will not reach other machines: %s", error)
-        return False
-    return True
+        if len(networks) > 1:
+            return [loaded for network in networks for loaded in await install(table, bridge, [network])]
+        log.warning("Pods will not reach other machines by IPv%d: %s", networks[0].version, error)
+        return []
+    return list(networks)
 
 
 async def load(rules: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_the_ruleset_replaces_only_our_own_table() -> None:
     text = masquerade.ruleset("podspace_ab", "ps-ab", Network("10.74.3.0/24"))
     assert text.startswith("add table ip podspace_ab\ndelete table ip podspace_ab\ntable ip podspace_ab {")
     assert 'ip saddr 10.74.3.0/24 ip daddr != 224.0.0.0/4 oifname != "ps-ab" masquerade' in text
+
+
+def test_a_machine_that_translates_no_ipv6_still_translates_ipv4(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async def load(rules: str) -> None:
+        if "ip6" in rules:
+            raise errors.ToolError(["nft", "-f", "-"], 1, "Operation not supported")
+
+    monkeypatch.setattr(masquerade, "load", load)
+    networks: list[subnet.Network] = [Network("10.74.3.0/24"), ipaddress.IPv6Network("fd00::/64")]
+    assert asyncio.run(masquerade.install("t", "br0", networks)) == networks[:1]
+    assert "Pods will not reach other machines by IPv6" in caplog.text
