@@ -41,16 +41,16 @@ async def apply(call: Call) -> web.StreamResponse:
 
 def _parsed(call: Call, body: bytes, field_validation: str) -> JSON:
     """The manifest in its stored form, checked against the schema.  Raises: BadRequest, Internal."""
-    from podspace.kube import goyaml
+    from podspace.kube import goyaml, strict
 
     try:
         config, repeated = goyaml.load(body)
     except ValueError as error:
         raise errors.BadRequest(f"error decoding YAML: {error}") from error
+    config = {} if config is None else config
     if not isinstance(config, dict):
-        raise errors.BadRequest(
-            "error decoding YAML: error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}"
-        )
+        words = f"json: cannot unmarshal {strict.kind_of(config)} into Go value of type map[string]interface {{}}"
+        raise errors.BadRequest(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {words}")
     if repeated and field_validation != "Ignore":
         complaint = "yaml: unmarshal errors:\n  " + "\n  ".join(repeated)
         if field_validation == "Strict":

@@ -26,6 +26,23 @@ def marked(children: Tree) -> Tree:
     return {HERE: {}, **children} if children else {}
 
 
+def sound(tree: Any) -> bool:
+    """Whether what a client sent as a set is one."""
+    return isinstance(tree, dict) and all(sound(node) and _is_label(label) for label, node in tree.items())
+
+
+def _is_label(label: str) -> bool:
+    if label == HERE or label[:2] == "f:":
+        return True
+    if label[:2] not in ("k:", "v:", "i:"):
+        return False
+    try:
+        value = json.loads(label[2:])
+    except ValueError:
+        return False
+    return label[:2] != "k:" or (isinstance(value, dict) and bool(value))
+
+
 def union(left: Tree, right: Tree) -> Tree:
     """Everything that is in one of them."""
     result = dict(left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,6 +113,8 @@ def given(live: Any, sent: Any, *, subresource: str) -> Entries:
         return decoded(live)
     if sent is not None and (len(sent) == 0 or (len(sent) == 1 and not sent[0])):
         return {}
+    if sent is not None and sent != live and not all(fieldsets.sound(entry.get("fieldsV1")) for entry in sent):
+        return decoded(live)
     return decoded(sent) or decoded(live)
 
 
@@ -168,13 +170,15 @@ def apply(
     before = zero(model) if live is None else live
     if not entries and live is not None:
         entries = _first(model, live, manager, kept)
-    mine = kept(_owned(fieldwalk.field_set(shape, config)))
+    said = kept(fieldwalk.field_set(shape, config))
+    mine = _owned(said)
     last = entries.get(manager.identity)
     claimed = dict(entries)
     claimed[manager.identity] = Entry(manager=manager, fields=mine, time=last.time if last else "")
     merged = fieldwalk.merge(shape, before, config)
     if last is not None and last.fields:
-        merged = _pruned(shape, merged, claimed.values(), last.fields)
+        wanted = functools.reduce(fieldsets.union, (entry.fields for entry in claimed.values()), said)
+        merged = _pruned(shape, merged, wanted, last.fields)
     difference = fieldwalk.compare(shape, before, merged)
     added, modified, removed = (kept(_owned(tree)) for tree in difference)
     touched = fieldsets.union(added, modified)
@@ -224,17 +228,18 @@ def _taken(entries: Entries, manager: Manager, fields: Tree, *, but: Manager | N
     return result
 
 
-def _pruned(shape: fieldshapes.Shape, merged: JSON, entries: Iterable[Entry], last: Tree) -> JSON:
-    """The merged object less what was applied before and has no owner now; and what it held goes with it."""
+def _pruned(shape: fieldshapes.Shape, merged: JSON, owned: Tree, last: Tree) -> JSON:
+    """The merged object less what was applied before and has no owner now; and what it held goes with it.
+
+    ``owned``: what somebody wants, the manifest's name and kind included, which no entry holds.
+    """
 
     def fields(value: Any) -> Tree:
         return fieldwalk.with_structs(shape, {} if value is ABSENT else fieldwalk.field_set(shape, value))
 
     before = fieldwalk.with_structs(shape, last)
     everything = fields(merged)
-    wanted = fields(fieldwalk.remove(shape, merged, before))
-    for entry in entries:
-        wanted = fieldsets.union(wanted, fieldwalk.with_structs(shape, entry.fields))
+    wanted = fieldsets.union(fields(fieldwalk.remove(shape, merged, before)), fieldwalk.with_structs(shape, owned))
     remaining = fieldwalk.remove(shape, merged, fieldsets.difference(everything, wanted))
     gone = fieldsets.intersection(fieldsets.difference(everything, fields(remaining)), before)
     result = fieldwalk.remove(shape, merged, gone)

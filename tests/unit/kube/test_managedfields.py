@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -166,6 +167,10 @@ def test_lists_take_the_order_of_the_manifest_and_keep_what_others_added() -> No
 def test_entries_that_make_no_sense_are_passed_over_and_an_empty_one_clears_them() -> None:
     live = managedfields.encoded(apply(None, pod(labels={"x": "1"}), {}, "one").entries)
     assert managedfields.given(live, [{"manager": "m", "operation": "Steal"}], subresource="") == managedfields.decoded(live)
+    broken: list[Any] = [{"f:a": 5}, {"k:{": {}}, {"x": {}}, {"k:[]": {}}, [], {"f:a": {"v:": {}}}]
+    for tree in broken:
+        entry = {"manager": "m", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": tree}
+        assert managedfields.given(live, [entry], subresource="") == managedfields.decoded(live)
     assert managedfields.given(live, [{}], subresource="") == {}
     assert managedfields.given(live, [{}], subresource="status") == managedfields.decoded(live)
 
@@ -230,3 +235,52 @@ def test_a_manifest_that_does_not_fit_is_refused_by_its_path(change: JSON, sente
     found = fieldtypes.complaints(POD, {**pod(), **change})
     assert found
     assert fieldtypes.sentence(found) == sentence or sentence.partition("\n  ")[2] in found
+
+
+def some_pod(dice: random.Random) -> JSON:
+    """A few labels, containers, ports and variables, any of which may be missing."""
+
+    def container(name: str) -> JSON:
+        found: JSON = {"name": name, "image": dice.choice("xyz")}
+        if dice.random() < 0.5:
+            found["env"] = [{"name": key, "value": dice.choice("12")} for key in dice.sample("ABC", dice.randint(1, 3))]
+        if dice.random() < 0.5:
+            found["ports"] = [{"containerPort": port} for port in dice.sample((80, 81, 82), dice.randint(1, 3))]
+        if dice.random() < 0.3:
+            found["securityContext"] = {"runAsUser": dice.randint(1, 3), "capabilities": {"add": dice.sample("PQR", 2)}}
+        return found
+
+    metadata = {"labels": {key: dice.choice("12") for key in dice.sample("klm", dice.randint(1, 3))}} if dice.random() < 0.7 else {}
+    return pod(*(container(name) for name in dice.sample("abc", dice.randint(0, 3))), **metadata)
+
+
+def holds(live: Any, config: Any) -> bool:
+    """Whether everything a manifest says is in an object."""
+    if isinstance(config, dict):
+        return all(key in live and holds(live[key], value) for key, value in config.items())
+    if isinstance(config, list) and config and isinstance(config[0], dict):
+        return all(any(holds(item, wanted) for item in live) for wanted in config)
+    return bool(live == config)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_applied_is_there_once_and_is_owned(seed: int) -> None:
+    dice = random.Random(seed)
+    live: JSON | None = None
+    entries: Entries = {}
+    for step in range(12):
+        config, name = some_pod(dice), dice.choice(("one", "two", "three"))
+        applied = apply(live, config, entries, name, force=True, now=str(step))
+        entries = applied.entries
+        if applied.obj is not None:
+            live = applied.obj
+        assert live is not None
+        assert holds(live, config)
+        containers = [container["name"] for container in live.get("spec", {}).get("containers") or ()]
+        assert len(containers) == len(set(containers))
+        again = apply(live, config, entries, name, now="later")
+        assert again.obj is None
+        assert managedfields.encoded(again.entries) == managedfields.encoded(entries)
+        everything = fieldwalk.with_structs(POD, fieldwalk.field_set(POD, live))
+        for entry in entries.values():
+            assert fieldsets.difference(entry.fields, everything) == {}, entry.manager.name
