@@ -182,7 +182,12 @@ class BridgeNetwork:
         try:
             with _choice_lock(), rtnetlink.Route() as host:
                 networks = self._choose(host)
-                link = self._ensure_bridge(host, networks)
+                try:
+                    link = self._ensure_bridge(host, networks)
+                except PermissionError as error:
+                    log.warning("Pods have no IPv6: %s: %s", error.filename, error.strerror)
+                    networks = networks[:1]
+                    link = self._ensure_bridge(host, networks)
         except OSError as error:
             raise errors.Unsupported(f"cannot make the network of Pods: {error.filename}: {error.strerror}") from error
         self._bridge_index = link.index
@@ -221,6 +226,8 @@ class BridgeNetwork:
         if link is None or link.kind != "bridge":
             raise OSError(errno.EEXIST, "there is an interface of that name that is no bridge: choose another", self._bridge)
         _believe_no_router(self._bridge)
+        if len(networks) > 1:
+            _tell(self._bridge, "disable_ipv6", "0")  # new interfaces may have it turned off
         host.set_up(link.index)
         for network in networks:
             host.add_address(link.index, ipaddress.ip_interface((network.network_address + 1, network.prefixlen)))
@@ -325,11 +332,16 @@ def _enter() -> socket.socket:
 
 
 def _believe_no_router(interface: str) -> None:
-    """No address and no route from a router advertisement, in the calling thread's netns. Without IPv6 there is nothing to be told."""
+    """No address and no route from a router advertisement, in the calling thread's netns."""
+    _tell(interface, "accept_ra", "0")
+
+
+def _tell(interface: str, setting: str, value: str) -> None:
+    """Without IPv6 there is nothing to be told; a server in a container may not turn such knobs."""
     try:
-        masquerade.CONF6.joinpath(interface, "accept_ra").write_text("0")
+        masquerade.CONF6.joinpath(interface, setting).write_text(value)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.EROFS, errno.EACCES):  # a server in a container may not turn such knobs
+        if error.errno not in (errno.ENOENT, errno.EROFS, errno.EACCES):
             raise
 
 

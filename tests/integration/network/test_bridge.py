@@ -173,6 +173,22 @@ def test_a_machine_with_ipv6_gives_both_and_lets_pods_out_by_both(machine: Calla
     machine(body)
 
 
+def test_a_machine_that_turns_ipv6_off_for_new_interfaces_has_it_on_its_bridge(machine: Callable[[Body], None], tmp_path: Path) -> None:
+    async def body(_: bridge.BridgeNetwork) -> None:
+        with new_netns() as outside:
+            _wire_uplink(outside)
+            _run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+            await _served(_dual, tmp_path / "dual")
+
+    async def _dual(network: bridge.BridgeNetwork) -> None:
+        with new_netns() as pod:
+            _, address6 = await network.attach(asking("pod", pod))
+            with await _listen(pod, "::"):
+                await _connect(None, address6)
+
+    machine(body)
+
+
 def test_nobody_on_the_bridge_is_taken_for_a_router(machine: Callable[[Body], None]) -> None:
     async def body(network: bridge.BridgeNetwork) -> None:
         with new_netns() as pid:
