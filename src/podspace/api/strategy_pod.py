@@ -99,6 +99,9 @@ def _only_resources(new: JSON, old: JSON) -> None:
         resized = [_resized(known.get(container.get("name")), container) for container in wanted.get(field) or ()]
         if resized or field in spec:
             spec[field] = resized
+    spec.pop("resources", None)
+    if "resources" in wanted:
+        spec = schema.ordered("PodSpec", spec | {"resources": wanted["resources"]})
     new.clear()
     new.update(old)
     new["spec"] = spec

@@ -74,7 +74,10 @@ def resize(report: Report, new: JSON, old: JSON) -> None:
     for field in ("containers", "initContainers"):
         for index, (is_now, was) in enumerate(zip(after.get(field) or (), before.get(field) or (), strict=True)):
             _not_removed(report, is_now, was, f"spec.{field}[{index}].resources")
+    _not_removed(report, after, before, "spec.resources")
     munged = copy.deepcopy(after)
+    if "resources" in before and "resources" in munged:
+        _restore_amounts(munged, before)
     for field in ("containers", "initContainers"):
         for is_now, was in zip(munged.get(field) or (), before.get(field) or (), strict=True):
             _restore_resources(is_now, was)
@@ -101,6 +104,10 @@ def _restore_resources(is_now: JSON, was: JSON) -> None:
     is_now.pop("resizePolicy", None)
     if "resizePolicy" in was:
         is_now["resizePolicy"] = was["resizePolicy"]
+    _restore_amounts(is_now, was)
+
+
+def _restore_amounts(is_now: JSON, was: JSON) -> None:
     resources: JSON = is_now.setdefault("resources", {})
     for side in ("requests", "limits"):
         before = (was.get("resources") or {}).get(side) or {}

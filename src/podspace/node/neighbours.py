@@ -15,6 +15,7 @@ from podspace.node import resources
 from podspace.runtime.engine import Engine
 from podspace.store.store import Store
 
+WHOLE = ""  # stands for the Pod as a whole where containers go by their names
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
 
@@ -51,9 +52,9 @@ def allocated(pod: JSON) -> JSON:
 
 
 def of_status(pod: JSON) -> dict[str, JSON]:
-    """Container name -> the resources that its status says it has; those that never ran are left out."""
+    """Container name (``WHOLE``: the Pod) -> the resources that the status says it has; those that never ran are left out."""
     status = pod.get("status") or {}
-    entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()), status | {"name": WHOLE}]
     return {entry["name"]: _resources(entry) for entry in entries if "resources" in entry}
 
 
@@ -65,18 +66,18 @@ def _resources(entry: JSON) -> JSON:
 
 def with_resources(pod: JSON, wanted: dict[str, JSON]) -> JSON:
     """The Pod with other resources of some containers; what is no part of a resize (claims) stays."""
-    spec = dict(pod["spec"])
+    spec = _replaced(pod["spec"], WHOLE, wanted) if pod["spec"].get("resources") else dict(pod["spec"])
     for field in ("initContainers", "containers"):
         if spec.get(field):
-            spec[field] = [_replaced(container, wanted) for container in spec[field]]
+            spec[field] = [_replaced(container, container["name"], wanted) for container in spec[field]]
     return pod | {"spec": spec}
 
 
-def _replaced(container: JSON, wanted: dict[str, JSON]) -> JSON:
-    if container["name"] not in wanted:
-        return container
-    kept = {name: value for name, value in (container.get("resources") or {}).items() if name not in ("limits", "requests")}
-    return container | {"resources": kept | wanted[container["name"]]}
+def _replaced(holder: JSON, name: str, wanted: dict[str, JSON]) -> JSON:
+    if name not in wanted:
+        return holder
+    kept = {name: value for name, value in (holder.get("resources") or {}).items() if name not in ("limits", "requests")}
+    return holder | {"resources": kept | wanted[name]}
 
 
 def weigh(store: Store, engine: Engine, spec: JSON) -> None:

@@ -67,9 +67,8 @@ async def settle(context: NodeContext, pod: Pod, resize: Resize, observed: Obser
         _failed(context, pod, resize, str(error))
         return restart
     resize.error = ""
-    for container in pod.every_container():
-        if container not in restart:
-            resize.actual.pop(container.name, None)
+    for name in {neighbours.WHOLE, *resize.actual} - {container.name for container in restart}:
+        resize.actual.pop(name, None)
     if not restart:
         _done(context, pod, resize)
     return restart

@@ -28,7 +28,7 @@ class Pending:
 
 @dataclass(slots=True, kw_only=True)
 class Resize:
-    """What a worker knows of its Pod's resizes. ``allocated`` and ``actual``: container name -> requests and limits."""
+    """What a worker knows of its Pod's resizes. ``allocated`` and ``actual``: as ``of_spec``."""
 
     allocated: dict[str, JSON] = field(default_factory=dict)
     actual: dict[str, JSON] = field(default_factory=dict)  # those the containers run with; one that is not named has its allocation
@@ -60,13 +60,15 @@ def begin(raw: JSON) -> Resize:
 
 
 def of_spec(raw: JSON) -> dict[str, JSON]:
-    """Container name -> requests and limits, of all that can be resized."""
+    """Container name -> requests and limits, of all that can be resized; "" is the whole Pod, if it has its own."""
     spec = raw["spec"]
     containers = (container for key in ("initContainers", "containers") for container in spec.get(key) or ())
-    return {
-        container["name"]: {side: values for side in _SIDES if (values := (container.get("resources") or {}).get(side))}
-        for container in containers
-    }
+    found = {container["name"]: _amounts(container) for container in containers}
+    return found | ({neighbours.WHOLE: _amounts(spec)} if spec.get("resources") else {})
+
+
+def _amounts(holder: JSON) -> JSON:
+    return {side: values for side in _SIDES if (values := (holder.get("resources") or {}).get(side))}
 
 
 def misfit(raw: JSON, others: Iterable[JSON], node: JSON) -> Pending | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from podspace.kube import qos, times
 from podspace.kube.json import JSON
-from podspace.node import conditions, container_status, decide
+from podspace.node import conditions, container_status, decide, neighbours
 from podspace.node import phase as phases
 from podspace.node.decide import Observed
 from podspace.node.messages import FILE_LIMIT_BYTES, LIMIT_OF_POD_BYTES
@@ -81,6 +81,7 @@ def compute(pod: Pod, facts: Facts) -> JSON:
     if facts.host_ips:
         status |= {"hostIP": facts.host_ips[0], "hostIPs": [{"ip": ip} for ip in facts.host_ips]}
     status |= _addresses(pod, facts, old)
+    status |= _resources(pod, facts)
     for key, statuses in (("initContainerStatuses", inits), ("containerStatuses", mains), ("ephemeralContainerStatuses", ephemerals)):
         if statuses:
             status[key] = statuses
@@ -93,6 +94,15 @@ def _phase(pod: Pod, facts: Facts, inits: list[JSON], mains: list[JSON]) -> str:
     found = phases.compute(pod, inits, mains, ended=facts.ended, anew=anew)
     over = found in ("Succeeded", "Failed") and not facts.ended
     return "Running" if over and (facts.restarting or decide.restart_trigger(pod, facts.observed)) else found
+
+
+def _resources(pod: Pod, facts: Facts) -> JSON:
+    """Of a Pod that has resources as a whole: what is allocated, and what its cgroup has (KEP-5419)."""
+    wanted = facts.resize.allocated.get(neighbours.WHOLE) or pod.spec.get("resources")
+    if not wanted:
+        return {}
+    shown: JSON = {"resources": facts.resize.actual.get(neighbours.WHOLE, wanted)}
+    return shown | ({"allocatedResources": wanted["requests"]} if wanted.get("requests") else {})
 
 
 def _final(phase: str | None) -> str | None:

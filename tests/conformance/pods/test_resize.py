@@ -147,3 +147,32 @@ def test_the_api_refuses_what_is_no_resize(node: Server) -> None:
         check=False,
     )
     assert "pod updates may not change fields other than" in done.stderr
+
+
+def test_a_pod_with_resources_as_a_whole_is_resized_as_a_whole(node: Server) -> None:
+    restarted = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    containers = [box(FOREVER), box(FOREVER, "d", resizePolicy=restarted)]
+    sure = {"cpu": "200m", "memory": "64Mi"}
+    pods.create(node, pod("whole", *containers, resources={"limits": sure, "requests": sure}, restartPolicy="Always"))
+    node.wait_ready("whole")
+    before = instance(node, "whole")
+    more = {"resources": {"limits": {"cpu": "300m"}, "requests": {"cpu": "300m"}}}
+    node.kubectl("patch", "pod", "whole", "--subresource=resize", "-p", json.dumps({"spec": more}))
+    node.wait_for("whole", "{.status.containerStatuses[1].restartCount}=1")
+    node.wait_for("whole", "{.status.resources.limits.cpu}=300m")
+    node.wait_ready("whole")
+    assert node.pod("whole")["status"]["allocatedResources"] == {"cpu": "300m", "memory": "64Mi"}
+    path = folder(node, "whole")
+    assert (read(path, "quota"), read(of_pod(path), "quota")) == ("30000", "30000")
+    assert instance(node, "whole") == before
+    assert conditions(node, "whole") == {}
+
+
+def test_a_sidecar_is_resized_like_any_other(node: Server) -> None:
+    sidecar = box(FOREVER, "side", restartPolicy="Always", **limits("", "32Mi"))
+    pods.create(node, pod("with-side", box(FOREVER), initContainers=[sidecar]))
+    node.wait_ready("with-side")
+    patch = {"spec": {"initContainers": [{"name": "side", "resources": {"limits": {"memory": "48Mi"}}}]}}
+    node.kubectl("patch", "pod", "with-side", "--subresource=resize", "-p", json.dumps(patch))
+    node.wait_for("with-side", "{.status.initContainerStatuses[0].resources.limits.memory}=48Mi")
+    assert read(folder(node, "with-side", "side"), "memory") == str(48 * MIB)
