@@ -141,6 +141,8 @@ def test_a_machine_with_ipv6_gives_both_and_lets_pods_out_by_both(machine: Calla
             await _served(functools.partial(_dual, outside, two), tmp_path / "dual")
 
     async def _dual(outside: int, pod: int, network: bridge.BridgeNetwork) -> None:
+        kept = [Path(f"/proc/sys/net/ipv6/conf/{name}").read_text() for name in ("all/forwarding", "uplink/accept_ra")]
+        assert kept == ["1\n", "2\n"]  # the machine forwards, and goes on listening to its own router
         address, address6 = await network.attach(asking("pod", pod))
         assert address.startswith("10.74.")
         assert address6.startswith("fd")
