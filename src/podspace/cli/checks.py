@@ -19,7 +19,7 @@ from podspace import errors
 from podspace.image import registries_conf
 from podspace.linux import cgroups, mounts, procfs, rtnetlink, syscalls
 from podspace.oci import runtimes
-from podspace.runtime import pause
+from podspace.runtime import pause, userns
 from podspace.settings import Settings
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
@@ -54,6 +54,7 @@ def run(settings: Settings) -> Iterator[Check]:
     for check in (_kernel, _namespaces, chroot, _cgroups, _network):
         yield check()
     yield _overlay(settings)
+    yield _user_namespaces(settings)
     yield _runtime(settings)
     yield from _handlers(settings)
     yield _program("conmon", "watches containers while the server is away")
@@ -190,6 +191,30 @@ def _overlay(settings: Settings) -> Check:
         remedy = "modprobe overlay; if the place is itself on overlayfs or NFS, choose one on ext4, xfs or tmpfs with --root"
         return _fail("overlayfs", f"cannot mount one in {folder}: {error}", remedy)
     return _ok("overlayfs", f"works in {folder}")
+
+
+def _user_namespaces(settings: Settings) -> Check:
+    """Only Pods with hostUsers: false need them."""
+    trouble: list[str] = []
+
+    def attempt() -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
+        found = userns.trial(_existing(settings.paths.run), scratch, (scratch / "one", scratch / "two"))
+        if found:
+            raise OSError(0, "no user namespaces", found)
+
+    try:
+        with tempfile.TemporaryDirectory(dir=_existing(settings.paths.lib), prefix=".podspace-probe-") as name:
+            scratch = Path(name)
+            for part in ("one", "two"):
+                (scratch / part).mkdir()
+            trouble.append(in_child(attempt))
+    except OSError as failed:
+        trouble.append(f"{failed.strerror} ({failed.filename})")
+    if trouble[0]:
+        return _warn("user namespaces", trouble[0], "Pods with hostUsers: false are refused, all others run")
+    return _ok("user namespaces", "Pods can have their own (hostUsers: false)")
 
 
 def _runtime(settings: Settings) -> Check:

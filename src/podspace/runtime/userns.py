@@ -60,32 +60,38 @@ async def missing(here: world.World) -> str:
 
 
 def _try(here: world.World) -> str:
-    closed = closed_to_others(here.layout.containers)
+    images, snapshots = here.settings.paths.images, here.layout.snapshots
+    images.mkdir(parents=True, exist_ok=True)
+    return trial(here.layout.containers, here.layout.scratch, (images, snapshots))
+
+
+def trial(way: Path, scratch: Path, layers: Sequence[Path]) -> str:
+    """Try it: what is missing, "" if nothing. ``way``: the folder containers' roots are in; ``layers``: two on the images' file system."""
+    closed = closed_to_others(way)
     if closed is not None:
         return f"{closed} lets nobody but its owner pass, and a Pod's root is somebody else; chmod o+x {closed}"
     try:
         with idmap.namespace(_TRIAL) as fd:
-            return _try_overlay(here.layout, here.settings.paths.images, fd)
+            return _try_overlay(scratch, layers, fd)
     except OSError as error:
         return f"the kernel makes none ({error.filename}: {error.strerror})"
 
 
-def _try_overlay(place: layout.Layout, images: Path, fd: int) -> str:
-    """The same as a container's root: layers of the images' file system."""
-    target, scratch = place.scratch / "userns-trial", place.scratch / "userns-layers"
-    mounts.unmount_below(target, scratch)  # of a server that was killed at it
+def _try_overlay(scratch: Path, layers: Sequence[Path], fd: int) -> str:
+    """The same as a container's root."""
+    target, attached = scratch / "userns-trial", scratch / "userns-layers"
+    mounts.unmount_below(target, attached)  # of a server that was killed at it
     target.mkdir(exist_ok=True)
-    images.mkdir(parents=True, exist_ok=True)
     try:
-        with idmap.layers((images, place.snapshots), scratch, fd) as layers:
-            mounts.overlay_readonly(target, layers=layers)
+        with idmap.layers(layers, attached, fd) as mapped:
+            mounts.overlay_readonly(target, layers=mapped)
         mounts.unmount(target)
     except OSError as error:
-        kind = mounts.fstype(images)
-        return f"no overlay of layers on {images} ({kind}) can have other ids: {error.strerror}; Linux 5.19 can, on ext4, xfs and btrfs"
+        kind = mounts.fstype(layers[0])
+        return f"no overlay of layers on {layers[0]} ({kind}) can have other ids: {error.strerror}; Linux 5.19 can, on ext4, xfs and btrfs"
     finally:
         layout.remove_tree(target)
-        layout.remove_tree(scratch)
+        layout.remove_tree(attached)
     return ""
 
 

@@ -29,6 +29,17 @@ def test_this_machine_can_run_pods_and_is_left_as_it_was(tmp_path: Path) -> None
     assert not _links()
 
 
+def test_why_there_are_no_user_namespaces_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    for folder, level in ((tmp_path, checks.Level.OK), (tmp_path / "closed", checks.Level.WARN)):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (found,) = [check for check in checks.run(Settings(paths=Paths.under(folder))) if check.name == "user namespaces"]
+        if any(parent.stat().st_mode & 0o001 == 0 for parent in tmp_path.parents):
+            level = checks.Level.WARN  # where pytest's own folders are closed
+        assert found.level is level
+        assert level is checks.Level.OK or "lets nobody but its owner pass" in found.text
+
+
 def test_a_place_where_nothing_can_be_written_fails() -> None:
     found = {check.name: check for check in checks.run(Settings(paths=Paths.under(Path("/proc"))))}
     assert found["overlayfs"].level is checks.Level.FAIL
