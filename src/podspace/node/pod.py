@@ -151,6 +151,10 @@ class Pod:
         return self.spec.get("securityContext") or {}
 
     @property
+    def is_probed(self) -> bool:
+        return any(container.probes for container in (*self.init_containers, *self.containers))
+
+    @property
     def gates(self) -> list[JSON]:
         """The conditions, set by others, that it waits for to be ready."""
         wanted = {gate["conditionType"] for gate in self.spec.get("readinessGates") or ()}

@@ -89,11 +89,13 @@ def compute(pod: Pod, facts: Facts) -> JSON:
 
 
 def _phase(pod: Pod, facts: Facts, inits: list[JSON], mains: list[JSON]) -> str:
-    """The phase as the containers have it, save that what is to start again all together is not over."""
+    """The phase as the containers have it, save that what is to start again all together, in its sandbox, is not over."""
     anew = [name for name, seen in facts.observed.containers.items() if facts.observed.starts_anew(seen)]
     found = phases.compute(pod, inits, mains, ended=facts.ended, anew=anew)
-    over = found in ("Succeeded", "Failed") and not facts.ended
-    return "Running" if over and (facts.restarting or decide.restart_trigger(pod, facts.observed)) else found
+    if facts.ended or found not in ("Succeeded", "Failed"):
+        return found
+    again = facts.restarting or (facts.observed.ready and decide.restart_trigger(pod, facts.observed) is not None)
+    return "Running" if again else found
 
 
 def _resources(pod: Pod, facts: Facts) -> JSON:

@@ -269,7 +269,8 @@ class PodWorker:
         return None if node is None else admission.misplaced(self.pod.raw, others, node)
 
     async def _write(self) -> None:
-        self._prober.follow(self.pod, self._observe())
+        if self.pod.is_probed:
+            self._prober.follow(self.pod, self._observe())
         await podstatus_writer.write(self._context, self.pod, self.state)
 
     async def _end(self) -> None:

@@ -88,6 +88,13 @@ def test_a_pod_whose_containers_all_start_again_is_not_over() -> None:
     assert after["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 88
 
 
+def test_a_sidecar_that_asks_for_a_restart_of_all_when_its_pod_is_over_is_too_late() -> None:
+    side = SIDECAR["initContainers"][0] | {"restartPolicyRules": [rule("RestartAllContainers", "In", 88)]}
+    spec = {"restartPolicy": "Never", "initContainers": [side], "containers": [{"name": "a", "image": "x"}]}
+    ended = seen(container("s", exit_code=88), container("a", exit_code=0), sandbox_state=model.SandboxState.NOT_READY)
+    assert computed(spec, ended)["phase"] == "Succeeded"
+
+
 def test_an_end_put_by_the_node_shows_when_nothing_runs_any_more() -> None:
     failure = Problem(reason="DeadlineExceeded", message="words")
     running = computed(probed(), seen(container("a")), failure=failure)
