@@ -17,17 +17,21 @@ from podspace.node.claims import CLAIMS, VOLUMES, Use
 from podspace.node.environment import ConfigError
 from podspace.node.pod import Pod
 
+GROUP_ANNOTATION = "pv.beta.kubernetes.io/gid"
+
 
 class ClaimError(ConfigError):
     """The claim, and not what it leads to, is in the way."""
 
 
 class Found(NamedTuple):
-    """``shareable``: whether a Pod's fsGroup is applied to it, as the kubelet does for local volumes and not for paths of the host."""
+    """``shareable``: whether a Pod's fsGroup is applied to it, as the kubelet does for local volumes and not for paths of the host.
+    ``group``: whose members may use the volume, as its PersistentVolume says; every container of the Pod becomes one."""
 
     path: Path
     block: bool
     shareable: bool
+    group: int | None = None
 
 
 def find(pod: Pod, use: Use, lookup: claims.Lookup) -> Found:
@@ -41,7 +45,13 @@ def find(pod: Pod, use: Use, lookup: claims.Lookup) -> Found:
         raise ConfigError(f'MountVolume.NodeAffinity check failed for volume "{name}" : no matching NodeSelectorTerms')
     if volume["spec"].get("mountOptions"):
         raise ConfigError(f"PersistentVolume {name}: Mount options are not supported for this volume type")
-    return _located(volume, block=block)
+    return _located(volume, block=block)._replace(group=_group(volume))
+
+
+def _group(volume: JSON) -> int | None:
+    """Source: kubelet pkg/kubelet/volumemanager, pkg/volume/util VolumeGidAnnotationKey; what is no number is nobody's."""
+    text = str((volume["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION) or "")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _bound(pod: Pod, use: Use, lookup: claims.Lookup) -> JSON:

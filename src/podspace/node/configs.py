@@ -96,11 +96,12 @@ def container_config(
     env: tuple[tuple[str, str], ...],
     mounts: tuple[model.Mount, ...],
     devices: tuple[model.Device, ...],
+    groups: tuple[int, ...],
     memory_capacity_bytes: int,
     seccomp_profiles: Path,
     target: model.ContainerId | None,
 ) -> model.ContainerConfig:
-    """Return what ``Engine.create_container`` gets for one container of this Pod."""
+    """Return what ``Engine.create_container`` gets for one container of this Pod. ``groups``: those of its volumes."""
     variables = dict(env)
     mode = pid_mode(pod)
     if target is not None and mode is model.NamespaceMode.CONTAINER:
@@ -122,7 +123,7 @@ def container_config(
         log_path=f"{container.name}/{attempt}.log",
         pid=mode,
         pid_target=target if mode is model.NamespaceMode.TARGET else None,
-        security=security.of_container(pod, container, seccomp_profiles=seccomp_profiles),
+        security=security.of_container(pod, container, seccomp_profiles=seccomp_profiles, volume_groups=groups),
         resources=resources.container_resources(pod.spec, container.raw, memory_capacity_bytes=memory_capacity_bytes),
         stop_signal=(container.raw.get("lifecycle") or {}).get("stopSignal") or "",
         labels={"role": container.role.name},

@@ -14,15 +14,18 @@ from podspace.node.pod import Container, Pod
 from podspace.runtime import model
 
 
-def of_container(pod: Pod, container: Container, *, seccomp_profiles: Path) -> model.Security:
-    """Merge the container's securityContext over the Pod's; the container's wins field by field."""
+def of_container(pod: Pod, container: Container, *, seccomp_profiles: Path, volume_groups: tuple[int, ...] = ()) -> model.Security:
+    """Merge the container's securityContext over the Pod's; the container's wins field by field.
+
+    ``volume_groups``: those that PersistentVolumes say may use them.
+    """
     of_pod, own = pod.security, container.security
     capabilities = own.get("capabilities") or {}
     unmasked = () if own.get("procMount") == "Unmasked" else None
     return model.Security(
         uid=_either(own, of_pod, "runAsUser"),
         gid=_either(own, of_pod, "runAsGroup"),
-        supplemental_groups=_groups(of_pod),
+        supplemental_groups=tuple(dict.fromkeys((*_groups(of_pod), *volume_groups))),
         supplemental_groups_policy=of_pod.get("supplementalGroupsPolicy") or "Merge",
         privileged=bool(own.get("privileged")),
         capabilities_add=tuple(_bare(name) for name in capabilities.get("add") or ()),

@@ -270,6 +270,7 @@ async def _configure(
         image=image,
         env=env,
         devices=configs.devices_of(container, state.volumes.devices),
+        groups=state.volumes.groups,
         mounts=configs.mounts_of(pod, container, shown, files, ids),
         memory_capacity_bytes=context.facts.memory_bytes,
         seccomp_profiles=context.settings.seccomp_profiles or paths.seccomp,

@@ -36,10 +36,11 @@ def folder(pods: Path, uid: PodUid) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Volume -> where it lies on the host: ``folders`` (and files) to mount, ``devices`` to give."""
+    """Volume -> where it lies on the host: ``folders`` (and files) to mount, ``devices`` to give; ``groups`` that may use them."""
 
     folders: Mapping[str, Path] = field(default_factory=dict)
     devices: Mapping[str, Path] = field(default_factory=dict)
+    groups: tuple[int, ...] = ()
 
 
 def prepare(pod: Pod, context: VolumeContext, known: Prepared) -> Prepared:
@@ -51,6 +52,7 @@ def prepare(pod: Pod, context: VolumeContext, known: Prepared) -> Prepared:
     """
     folders = dict(known.folders)
     devices = dict(known.devices)
+    groups = list(known.groups)
     uses = {use.volume: use for use in claims.used_by(pod.raw)}
     for volume in pod.spec.get("volumes") or ():
         name: str = volume["name"]
@@ -61,21 +63,23 @@ def prepare(pod: Pod, context: VolumeContext, known: Prepared) -> Prepared:
             if name in uses:
                 found = claim_volumes.find(pod, uses[name], context.lookup)
                 (devices if found.block else folders)[name] = found.path
-                _share_once(pod, name, found, context)
+                groups += [] if found.group is None else [found.group]
+                _share_once(pod, volume, found, context)
             else:
                 folders[name] = _prepare(pod, volume, context)
         except claim_volumes.ClaimError:
             raise
         except (ConfigError, OSError) as error:
             raise ConfigError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
-    return Prepared(folders=folders, devices=devices)
+    return Prepared(folders=folders, devices=devices, groups=tuple(dict.fromkeys(groups)))
 
 
-def _share_once(pod: Pod, name: str, found: claim_volumes.Found, context: VolumeContext) -> None:
+def _share_once(pod: Pod, volume: JSON, found: claim_volumes.Found, context: VolumeContext) -> None:
     """Give a volume that outlives its Pods to this one's group: once in the Pod's life, for it may be large."""
     group = pod.security.get("fsGroup")
-    done = folder(context.pods, pod.uid) / "shared" / name
-    if group is None or not found.shareable or done.exists():
+    done = folder(context.pods, pod.uid) / "shared" / volume["name"]
+    readonly = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+    if group is None or readonly or not found.shareable or done.exists():
         return
     if_needed = pod.security.get("fsGroupChangePolicy") == "OnRootMismatch"
     volume_ownership.give(found.path, group, only_if_root_differs=if_needed)

@@ -96,14 +96,18 @@ def test_a_pod_waits_for_a_claim_that_is_not_there(node: Server) -> None:
 
 def test_a_volume_that_an_administrator_made_is_bound_and_kept(node: Server, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("hello\n")
-    pods.create(node, volume("manual", hostPath={"path": str(tmp_path)}))
+    offered = volume("manual", hostPath={"path": str(tmp_path)})
+    offered["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": "1234"}
+    pods.create(node, offered)
     wait(node, "pv/manual", "jsonpath={.status.phase}=Available")
     pods.create(
         node,
         claim("manual", storageClassName="manual"),
-        pod("serves", box("cat /v/index.html", volumeMounts=mounts(v="/v")), volumes=using("manual")),
+        pod("serves", box("cat /v/index.html; id -G", volumeMounts=mounts(v="/v")), volumes=using("manual")),
     )
-    assert pods.output(node, "serves") == ["hello"]
+    page, groups = pods.output(node, "serves")
+    assert page == "hello"
+    assert "1234" in groups.split()
     node.kubectl("delete", "pod/serves", "pvc/manual")
     wait(node, "pv/manual", "jsonpath={.status.phase}=Released")
     assert (tmp_path / "index.html").exists()
