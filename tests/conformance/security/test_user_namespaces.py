@@ -144,6 +144,21 @@ def test_a_restarted_server_goes_on_with_the_same_ids(registries_conf: Path, roo
         assert own.exec("kept", "c", "cat", "/proc/self/uid_map").split()[1] == str(before)
 
 
+def test_the_network_is_the_pods_own(mapped: Server) -> None:
+    """Its namespace belongs to the Pod's user namespace: NET_ADMIN is worth something there, and nothing outside."""
+    script = (
+        "ip addr add 192.0.2.1/32 dev lo && ip addr show lo | grep -c 192.0.2.1; cat /proc/sys/net/ipv4/ip_unprivileged_port_start;"
+        " ip addr show eth0 | grep -c inet; ping -c 1 -W 5 $GATEWAY > /dev/null && echo out"
+    )
+    gateway = mapped.exec("plain", "c", "sh", "-c", "ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'").strip()
+    admin = box(script, env=[{"name": "GATEWAY", "value": gateway}], securityContext={"capabilities": {"add": ["NET_ADMIN"]}})
+    mapped.apply(pod("network", admin, hostUsers=False))
+    lines = pods.output(mapped, "network")
+    assert (lines[0], lines[1], lines[-1]) == ("1", "0", "out")
+    assert int(lines[2]) >= 1
+    mapped.kubectl("delete", "pod", "network")
+
+
 def test_a_tracer_never_meets_the_hosts_files(mapped: Server, tmp_path: Path) -> None:
     """In a shared process namespace the OCI runtime is for some milliseconds a process with the host's root, which SYS_PTRACE opens
     (docs/limits.md). In a user namespace it does not: that process is still the host's to trace.
