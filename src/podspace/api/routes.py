@@ -17,6 +17,7 @@ NO_METHOD = "the server does not allow this method on the requested resource"
 
 _GROUPS = frozenset(resource.group for resource in resources.RESOURCES)
 _VERSIONS = frozenset((resource.group, resource.version) for resource in resources.RESOURCES)
+_TOLD = frozenset((resource.group, resource.version) for resource in resources.RESOURCES if not resource.hidden)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "DELETE": "delete"}
 _STREAMS = ("exec", "attach", "portforward")  # GET is how WebSocket clients create
 
@@ -80,6 +81,8 @@ def _versioned(method: str, group: str, version: str, rest: list[str], watch: bo
     if (group, version) not in _VERSIONS:
         raise errors.NotFound(NO_RESOURCE)
     if not rest:
+        if (group, version) not in _TOLD:
+            raise PageNotFound
         return GroupVersion(legacy=not group, group=group, version=version)
     if rest[0] == "watch" and len(rest) > 1:  # deprecated since 1.11, still served
         rest, watch, method = rest[1:], True, "WATCH" if method == "GET" else method
@@ -113,6 +116,8 @@ def _verb(method: str, resource: resources.Resource, namespace: str, name: str, 
         verb = "deletecollection"
     on_collection = verb in ("create", "deletecollection")
     misplaced = bool(name) == on_collection if verb in ("create", "update", "patch", "delete", "deletecollection") else False
+    if resource.hidden and verb not in resource.verbs:
+        raise errors.NotFound(NO_RESOURCE)
     if verb not in resource.verbs or misplaced or (on_collection and resource.namespaced and not namespace):
         raise errors.MethodNotAllowed(NO_METHOD)
     return verb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,25 @@ def test_stringdata_wins_over_data() -> None:
     defaults.apply("Secret", secret)
     assert secret["data"] == {"a": base64.b64encode(b"hello").decode(), "b": "eQ=="}
     assert "stringData" not in secret
+
+
+def _with_account() -> list[Any]:
+    folder = facts.FACTS / "golden" / "_with-serviceaccount"
+    return [pytest.param(path, id=str(path.relative_to(folder))) for path in sorted(folder.rglob("*.json"))] if facts.present() else []
+
+
+@pytest.mark.parametrize("path", _with_account())
+def test_a_token_is_mounted_as_a_real_server_does_where_the_account_says_so(path: Path) -> None:
+    """There every account does unless it says otherwise; here ``default`` has to say so."""
+    golden = json.loads(path.read_text())
+    example = facts.EXAMPLES / path.relative_to(facts.FACTS / "golden" / "_with-serviceaccount").with_suffix("")
+    obj = decode.decode(example.read_bytes(), "application/yaml", resources.PODS).obj
+    defaults.apply("Pod", obj)
+    if golden["kind"] == "Status":
+        assert "the namespace of the provided object does not match" in golden["message"]
+        assert obj["metadata"]["namespace"] != "default"
+        return
+    admission.admit_service_account(obj, {"automountServiceAccountToken": True})
+    admission.admit_pod(obj)
+    names = [re.compile(r"kube-api-access-\w{5}").sub("kube-api-access-x", json.dumps(one["spec"])) for one in (obj, golden)]
+    assert json.loads(names[0]) == json.loads(names[1])
