@@ -61,6 +61,7 @@ def bind(home: Path, container: Container, volumes: Mapping[str, Path], parts: M
         name = container.raw["volumeMounts"][index]["name"]
         target = home / FOLDER / name / container.name / str(index)
         with _told(f'failed to create subPath directory for volumeMount "{name}" of container "{container.name}"'):
+            part = _inside(volumes[name], part)
             _make(volumes[name], part)
         with _told(f'failed to prepare subPath for volumeMount "{name}" of container "{container.name}"'):
             _bind(volumes[name], part, target)
@@ -85,6 +86,22 @@ def _opened(path: Path | str, flags: int, *, root: int | None = None) -> Iterato
         yield fd
     finally:
         os.close(fd)
+
+
+def _inside(volume: Path, part: str) -> str:
+    """The part itself; or, where absolute links in the volume lead back into it, as the host reads them, the part without links.
+
+    Only a hint: whatever it says is opened below the volume's root and nowhere else.  Raises: OSError (EXDEV) if it leads out.
+    """
+    with _opened(volume, os.O_PATH) as root:
+        try:
+            _exists(root, part)
+            return part
+        except OSError as error:
+            base, path = os.path.realpath(volume), os.path.realpath(volume / part)
+            if error.errno != errno.EXDEV or os.path.commonpath((base, path)) != base:
+                raise
+            return os.path.relpath(path, base)
 
 
 def _make(volume: Path, part: str) -> None:

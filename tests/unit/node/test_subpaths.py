@@ -59,9 +59,12 @@ def test_a_link_inside_is_followed_and_one_that_leads_out_is_not(tmp_path: Path)
     (volume / "up").symlink_to("../outside")
     (volume / "absolute").symlink_to(outside)
     (volume / "dangling").symlink_to("../outside/new")
+    (volume / "back").symlink_to(volume / "real")
+    assert subpaths._inside(volume, "back/made") == "real/made"
+    assert subpaths._inside(volume, "inner/made") == "inner/made"
     subpaths._make(volume, "inner/made")
     assert (volume / "real" / "made").is_dir()
     for hostile in ("up/made", "absolute/made", "dangling/made", "dangling"):
         with pytest.raises(OSError, match=r"."):
-            subpaths._make(volume, hostile)
+            subpaths._make(volume, subpaths._inside(volume, hostile))
     assert list(outside.iterdir()) == []
