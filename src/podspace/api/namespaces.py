@@ -21,6 +21,7 @@ from podspace.store.store import Delete
 
 ALWAYS_THERE = ("default", "kube-system", "kube-public", "kube-node-lease")
 _KEY = "namespaces"
+_FURNITURE = (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt"))
 _PRIORITIES = resources.PRIORITYCLASSES.qualified
 _CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service "
@@ -62,12 +63,13 @@ async def furnish(services: Services, namespace: JSON, ca_certificate: str) -> N
         }
         bundle["metadata"]["annotations"] = {"kubernetes.io/description": _CA_NOTE}
         await _create(services, "configmaps", bundle, namespace=name)
-    elif (present.get("data") or {}).get("ca.crt") != ca_certificate:
-        await services.store.mutate("configmaps", name, "kube-root-ca.crt", lambda old: {**old, "data": {"ca.crt": ca_certificate}})
+    elif present.get("data") != {"ca.crt": ca_certificate}:
+        with contextlib.suppress(errors.NotFound):  # deleted meanwhile: whoever watches will see that too
+            await services.store.mutate("configmaps", name, "kube-root-ca.crt", lambda old: {**old, "data": {"ca.crt": ca_certificate}})
 
 
 class Controller:
-    """Furnishes new namespaces and empties deleted ones; one task for each that is being emptied."""
+    """Furnishes new namespaces, puts back what is taken from them, and empties deleted ones; one task for each that is being emptied."""
 
     def __init__(self, services: Services, ca_certificate: str = "") -> None:
         self._services = services
@@ -78,6 +80,7 @@ class Controller:
         """Work until cancelled."""
         store = self._services.store
         async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep(key, name)) for key, name in _FURNITURE]
             while True:
                 present, revision = store.list(_KEY)
                 with store.watch(_KEY, since=revision) as changes:
@@ -87,9 +90,30 @@ class Controller:
                         async for change in changes:
                             if change.kind != "DELETED":
                                 await self._look_at(change.obj, group)
-                        return  # the store is closed
+                        for keeper in keepers:  # the store is closed
+                            keeper.cancel()
+                        return
                     except errors.Expired:
                         continue  # fell behind: look at all of them again
+
+    async def _keep(self, key: str, name: str) -> None:
+        """Furnish again where a piece of furniture is deleted or changed."""
+        store = self._services.store
+        while True:
+            with store.watch(key, since=store.revision) as changes:
+                try:
+                    async for change in changes:
+                        if metadata.name_of(change.obj) == name and change.kind != "ADDED":
+                            await self._refurnish(metadata.of(change.obj)["namespace"])
+                    return
+                except errors.Expired:
+                    for namespace in store.list(_KEY)[0]:
+                        await furnish(self._services, namespace, self._ca_certificate)
+
+    async def _refurnish(self, name: str) -> None:
+        namespace = self._services.store.get(_KEY, "", name)
+        if namespace is not None:
+            await furnish(self._services, namespace, self._ca_certificate)
 
     async def _look_at(self, namespace: JSON, group: asyncio.TaskGroup) -> None:
         uid = metadata.of(namespace)["uid"]
