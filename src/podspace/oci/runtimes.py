@@ -15,7 +15,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,15 @@ class OciRuntime:
         self.root = root
         self._hide_v2 = hide_v2
         self._systemd_cgroups = systemd_cgroups
-        self._within: process.Within = mountview.entered if hide_v2 else contextlib.nullcontext
         self._copy = _Copy(program) if self.is_crun else None
 
     @property
     def is_crun(self) -> bool:
         return "crun" in self.program.name
+
+    def prepare(self) -> None:
+        """Make what calls need, so that the first one need not. Raises: OSError."""
+        _ = self._executable, self._within
 
     def global_arguments(self, log: Path | None = None) -> list[str]:
         """Arguments before the verb."""
@@ -78,18 +82,37 @@ class OciRuntime:
         nsenter = shutil.which("nsenter")
         if nsenter is None:
             raise errors.Unsupported("nsenter is not on PATH; install it (Debian, Ubuntu: apt install util-linux)")
-        view = mountview.open_one()
-        try:
+        with self._fresh_view() as view:
             yield [nsenter, f"--mount=/proc/{os.getpid()}/fd/{view}", "--", program]
+
+    @contextlib.contextmanager
+    def _fresh_view(self) -> Iterator[int]:
+        """For calls that look at the host's mounts."""
+        view = mountview.fresh()
+        try:
+            yield view
         finally:
-            os.close(view)
+            asyncio.get_running_loop().run_in_executor(None, os.close, view)
+
+    @functools.cached_property
+    def _bare_view(self) -> int:
+        """For all other calls."""
+        view = mountview.bare((self.root, self.program))
+        weakref.finalize(self, os.close, view)
+        return view
+
+    @property
+    def _within(self) -> process.Within:
+        return functools.partial(mountview.inside, self._bare_view) if self._hide_v2 else contextlib.nullcontext
 
     def spawn(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, cwd: str | None = None) -> process.Child:
         """Start a command line that one of ours made. Raises: ToolError."""
         return process.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, within=self._within, executable=self._executable)
 
-    async def _run(self, argv: Sequence[str], *, stdin: bytes = b"", silent: bool = False) -> process.Completed:
-        return await process.run(argv, stdin=stdin, silent=silent, within=self._within, executable=self._executable)
+    async def _run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", silent: bool = False, within: process.Within | None = None
+    ) -> process.Completed:
+        return await process.run(argv, stdin=stdin, silent=silent, within=within or self._within, executable=self._executable)
 
     @property
     def _executable(self) -> str | None:
@@ -100,7 +123,12 @@ class OciRuntime:
 
     async def run_detached(self, identifier: str, bundle: Path, *, pid_file: Path, log: Path) -> None:
         """Create and start; the container becomes nobody's child. Raises: ToolError with the runtime's own words."""
-        await self._checked(log, "run", "--detach", f"--bundle={bundle}", f"--pid-file={pid_file}", identifier, silent=True)
+        words = ("run", "--detach", f"--bundle={bundle}", f"--pid-file={pid_file}", identifier)
+        if not self._hide_v2:
+            await self._checked(log, *words, silent=True)
+            return
+        with self._fresh_view() as view:
+            await self._checked(log, *words, silent=True, within=functools.partial(mountview.inside, view))
 
     async def start(self, identifier: str, *, log: Path) -> None:
         """Let a created container's process go. Raises: ToolError."""
@@ -163,9 +191,9 @@ class OciRuntime:
         words += [f"--console-socket={console_socket}"] if console_socket else []
         return self._argv(*words, identifier, log=log)
 
-    async def _checked(self, log: Path, *words: str, silent: bool = False) -> None:
+    async def _checked(self, log: Path, *words: str, silent: bool = False, within: process.Within | None = None) -> None:
         argv = self._argv(*words, log=log)
-        done = await self._run(argv, silent=silent)
+        done = await self._run(argv, silent=silent, within=within)
         if done.exit_status != 0:
             said = reason(log) or done.stderr.decode(errors="replace")
             raise errors.ToolError(argv, done.exit_status, said)
@@ -182,6 +210,7 @@ class _Copy:
         self._program = program
         self._made_of = (0, 0)
         self._fd = -1
+        self._close: Callable[[], object] = lambda: None
 
     @property
     def path(self) -> str | None:
@@ -196,17 +225,21 @@ class _Copy:
         return f"/proc/{os.getpid()}/fd/{self._fd}" if self._fd >= 0 else None
 
     def _remake(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        self._close()
+        self._fd, self._close = -1, lambda: None
         try:
-            self._fd = sealed.copy(str(self._program))
-            subprocess.run([f"/proc/self/fd/{self._fd}", "--version"], pass_fds=(self._fd,), capture_output=True, check=True)
+            fd = sealed.copy(str(self._program))
+        except OSError as error:
+            log.info("%s cannot be copied to memory: %s", self._program, error)
+            return
+        close = weakref.finalize(self, os.close, fd)
+        try:
+            subprocess.run([f"/proc/self/fd/{fd}", "--version"], pass_fds=(fd,), capture_output=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             log.info("%s is not run from memory: %s", self._program, error)
-            if self._fd >= 0:
-                os.close(self._fd)
-            self._fd = -1
+            close()
+        else:
+            self._fd, self._close = fd, close
 
 
 def reason(log: Path) -> str:

@@ -7,7 +7,6 @@ Source: KEP-585 (RuntimeClass); systemd.slice(5).
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +36,13 @@ class Runtimes:
         """Raises: Unsupported when one of them is not there."""
         self._state = state
         self._programs = {"": runtimes.find(default)} | {name: runtimes.find(program) for name, program in handlers.items()}
+        self._made: dict[tuple[Path, bool], runtimes.OciRuntime] = {}
         self.default = self.of(records.OciRuntime())
+
+    def prepare(self, *, systemd_cgroups: bool) -> None:
+        """Have the default one ready for the first sandbox. Raises: OSError."""
+        self.of(self.choose("", systemd_cgroups=False)).prepare()
+        self.of(self.choose("", systemd_cgroups=systemd_cgroups)).prepare()
 
     @property
     def handlers(self) -> Mapping[str, Path]:
@@ -52,12 +57,18 @@ class Runtimes:
             raise errors.BadRequest(f'no runtime for "{handler}" is configured (configured: {known})')
         return records.OciRuntime(program=str(program), systemd_cgroups=systemd_cgroups)
 
-    @functools.cache  # noqa: B019 - as many as there are programs, and as long as the server
     def of(self, chosen: records.OciRuntime) -> runtimes.OciRuntime:
-        """The runtime of a record. Only crun minds a hybrid machine."""
+        """The runtime of a record."""
         program = Path(chosen.program) if chosen.program else self._programs[""]
+        key = (program, chosen.systemd_cgroups)
+        if key not in self._made:
+            self._made[key] = self._make(*key)
+        return self._made[key]
+
+    def _make(self, program: Path, systemd_cgroups: bool) -> runtimes.OciRuntime:
+        """Only crun minds a hybrid machine."""
         hybrid = cgroups.mode(mounts.table()) is cgroups.Mode.HYBRID
-        return runtimes.OciRuntime(program, self._state, hide_v2=hybrid and "crun" in program.name, systemd_cgroups=chosen.systemd_cgroups)
+        return runtimes.OciRuntime(program, self._state, hide_v2=hybrid and "crun" in program.name, systemd_cgroups=systemd_cgroups)
 
 
 def is_slice(parent: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from podspace import errors
+from podspace import errors, settings
 from podspace.aio import together
 from podspace.linux import mounts, pidfd, procfs
 from podspace.runtime import (
@@ -52,6 +52,7 @@ async def recover(here: world.World) -> None:
     here.layout.make()
     for names in ((), spec_process.capability_names(model.ContainerConfig(name="", image=""), here.machine)):
         await asyncio.to_thread(machine.default_seccomp, here.machine, names)  # so that the first Pod need not wait for it
+    here.runtimes.prepare(systemd_cgroups=here.settings.cgroup_driver == settings.SYSTEMD)
     await here.runtimes.default.settle(_SETTLE_SECONDS, contained=here.cgroups.processes(here.settings.cgroup_root))
     conmons = supervisors(here.layout.exits)
     _load_sandboxes(here)

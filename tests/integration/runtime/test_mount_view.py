@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,48 +19,58 @@ from tests.support.mountview import in_child
 pytestmark = pytest.mark.root
 
 
+@contextlib.contextmanager
+def fresh() -> Iterator[int]:
+    view = mountview.fresh()
+    try:
+        yield view
+    finally:
+        os.close(view)
+
+
 _HYBRID = pytest.mark.skipif(
     cgroups.mode(mounts.table()) is not cgroups.Mode.HYBRID, reason="needs a machine with v2 cgroups beside v1 ones"
 )
 
 
+def of_system(table: list[mounts.MountEntry]) -> list[str]:
+    """Targets no other test mounts anything at."""
+    return sorted(entry.target for entry in table if entry.target.startswith(("/proc", "/sys", "/dev")))
+
+
 @_HYBRID
 def test_what_is_started_in_a_view_does_not_see_v2_cgroups_and_nothing_else_changes() -> None:
-    before, folder = _here(), os.getcwd()
-    with mountview.entered():
-        seen = subprocess.run(["readlink", "/proc/self/ns/mnt"], check=True, capture_output=True, text=True).stdout.strip()
-        inside, there = mounts.table(), _here()
-    assert (seen, there != before) == (there, True)
-    lasting = [entry.target for entry in mounts.table() if not entry.target.startswith("/tmp/")]  # there others' tests mount and unmount
-    assert sorted(entry.target for entry in inside if not entry.target.startswith("/tmp/")) == sorted([*lasting, str(cgroups.UNIFIED)])
-    assert inside[-1].fstype == "tmpfs"
-    assert (_here(), os.getcwd()) == (before, folder)
-
-
-def _here() -> str:
-    """This thread's mount namespace."""
-    return os.readlink("/proc/thread-self/ns/mnt")
+    before, folder = of_system(mounts.table()), os.getcwd()
+    with fresh() as view, mountview.inside(view):
+        seen = subprocess.run(["cat", "/proc/self/mountinfo"], check=True, capture_output=True, text=True).stdout
+        inside = mounts.table()
+    assert inside == mounts.parse_mountinfo(seen)
+    assert of_system(inside) == sorted([*before, str(cgroups.UNIFIED)])
+    assert [entry.fstype for entry in inside if entry.target == str(cgroups.UNIFIED)] == ["cgroup2", "tmpfs"]
+    assert (of_system(mounts.table()), os.getcwd()) == (before, folder)
 
 
 @_HYBRID
-def test_a_view_covers_nothing_on_a_machine_whose_mounts_are_shared() -> None:
+@pytest.mark.parametrize("kind", ["fresh", "bare"])
+def test_a_view_covers_nothing_on_a_machine_whose_mounts_are_shared(kind: str) -> None:
     """As systemd makes them: what is mounted in one namespace then shows in the others."""
 
     def look() -> None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SHARED)
-        before = _at_cgroups()
-        with mountview.entered():
-            assert _at_cgroups()[-1].fstype == "tmpfs"
-        assert _at_cgroups() == before
+        before = mounts.table()
+        with mountview.inside(mountview.fresh() if kind == "fresh" else mountview.bare(())):
+            assert [entry.fstype for entry in mounts.table() if entry.target == str(cgroups.UNIFIED)][-1] == "tmpfs"
+        assert of_system(mounts.table()) == of_system(before)
+        assert {entry.target for entry in before} <= {entry.target for entry in mounts.table()} | _of_others(before)
 
     assert in_child(look) == ""
 
 
-def _at_cgroups() -> list[mounts.MountEntry]:
-    """Elsewhere others mount what they like meanwhile."""
-    return [entry for entry in mounts.table() if Path(entry.target).is_relative_to(cgroups.ROOT)]
+def _of_others(table: list[mounts.MountEntry]) -> set[str]:
+    """Below /tmp other tests mount and unmount meanwhile."""
+    return {entry.target for entry in table if entry.target.startswith("/tmp/")}
 
 
 @_HYBRID
@@ -92,7 +104,7 @@ def test_other_threads_stay_where_they_are() -> None:
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        with mountview.entered():
+        with fresh() as view, mountview.inside(view):
             assert os.readlink("/proc/thread-self/ns/mnt") != home
             entered.set()
             done.wait()
@@ -120,7 +132,7 @@ def test_nothing_that_lives_on_keeps_the_hosts_mounts_busy(root: Path) -> None:
             await here.engine.remove_container(container)
         finally:
             syscalls.umount2(str(volume))  # refused were it busy
-        assert [pid for pid in procfs.pids() if str(volume) in _mountinfo(pid)] == []
+        assert [procfs.cmdline(pid) for pid in procfs.pids() if str(volume) in _mountinfo(pid)] == []
 
     rig.play(root, scene)
 
@@ -134,6 +146,36 @@ def _mountinfo(pid: int) -> str:
 
 def test_a_program_that_is_not_there_leaves_us_at_home() -> None:
     home = os.readlink("/proc/thread-self/ns/mnt")
-    with pytest.raises(FileNotFoundError), mountview.entered():
+    with fresh() as view, pytest.raises(FileNotFoundError), mountview.inside(view):
         subprocess.run(["/no/such/program"], check=False)
     assert os.readlink("/proc/thread-self/ns/mnt") == home
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        *((name, True) for name in ("/", "/proc", "/sys/fs/cgroup/cpu", "/dev/shm", "/usr", "/run", "/run/podspace", "/opt/oci")),
+        *((name, False) for name in ("/mnt/usb", "/run/podspace/containers/1/rootfs", "/run/user/0", "/home", "/devices", "/opt/other")),
+    ],
+)
+def test_what_a_bare_view_keeps(target: str, kept: bool) -> None:
+    assert mountview.is_kept(target, ["/run/podspace/crun", "/opt/oci/bin/crun"]) is kept
+
+
+@_HYBRID
+def test_a_bare_view_holds_no_mount_of_the_hosts_that_may_go_away(root: Path) -> None:
+    (root / "usb").mkdir()
+    (root / "state").mkdir()
+    mounts.tmpfs(root / "usb", size_bytes=1 << 20)
+    try:
+        view = mountview.bare((root / "state",))
+        with mountview.inside(view):
+            (root / "state" / "file").write_text("seen by all")
+            kept = [entry.target for entry in mounts.table()]
+            assert not (root / "usb").is_mount()
+        os.close(view)
+    finally:
+        syscalls.umount2(str(root / "usb"))
+    assert str(cgroups.UNIFIED) in kept
+    assert not [target for target in kept if target.startswith(str(root))]
+    assert (root / "state" / "file").read_text() == "seen by all"
