@@ -45,7 +45,7 @@ def bare(needed: Iterable[Path]) -> int:
 
 def is_kept(target: str, places: Iterable[str]) -> bool:
     """Whether a bare view keeps what is mounted there."""
-    if any(_holds(system, target) for system in _SYSTEM):
+    if target == "/" or any(_holds(system, target) for system in _SYSTEM):
         return True
     return any(_holds(target, place) for place in places)
 
