@@ -11,6 +11,7 @@ from podspace.api import respond, shape
 from podspace.api.call import Call
 from podspace.api.selection import Selection
 from podspace.kube.json import JSON
+from podspace.store import encoding
 from podspace.store.change import Change
 
 _EMPTY_MEMBERS = {
@@ -60,14 +61,19 @@ class Renderer:
             if kind is None:
                 return b""
         assert kind is not None
-        if self._plain:
+        left = kind == "DELETED" and change.kind != "DELETED"  # the selector only: shown as it was when it still belonged here
+        if self._plain and not left:
             return change.line if kind == change.kind else _event(kind, change.encoded)
-        obj = self._outgoing(change.obj)
+        stored = change.obj
+        if left:
+            assert change.previous is not None
+            stored = encoding.stamped(change.previous, change.revision)
+        return _event(kind, respond.encode(self._shaped(self._outgoing(stored))))
+
+    def _shaped(self, obj: JSON) -> JSON:
         if self._call.form.table:
-            obj = self._table([obj], {"resourceVersion": obj["metadata"]["resourceVersion"]})
-        elif self._call.form.partial:
-            obj = shape.partial(self._call, obj)
-        return _event(kind, respond.encode(obj))
+            return self._table([obj], {"resourceVersion": obj["metadata"]["resourceVersion"]})
+        return shape.partial(self._call, obj) if self._call.form.partial else obj
 
     def _selected_kind(self, change: Change) -> str | None:
         """An object that begins to match is ADDED to this watcher, one that ceases to is DELETED; None = not this watcher's."""

@@ -72,7 +72,9 @@ def test_under_a_selector_objects_come_and_go_by_their_labels() -> None:
             await client.post(LIST, configmap("d", metadata={"labels": {"on": "1"}}))
             seen = [await next_event(events) for _ in range(4)]
             assert [event["type"] for event in seen] == ["ADDED", "MODIFIED", "DELETED", "ADDED"]
-            assert seen[2]["object"]["metadata"]["labels"] == {"on": "0"}
+            left = seen[2]["object"]["metadata"]  # as it was when it belonged here, with the number of the change
+            assert left["labels"] == {"on": "1"}
+            assert int(left["resourceVersion"]) > int(seen[1]["object"]["metadata"]["resourceVersion"])
 
     played(scene)
 
