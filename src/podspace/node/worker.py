@@ -239,7 +239,12 @@ class PodWorker:
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()
-            await self._write()
+            try:
+                await self._write()
+            except (errors.PodspaceError, OSError) as error:
+                log.warning("pod %s: its status is not written: %s", self.pod.full_name, error)
+            except Exception:
+                log.exception("pod %s: a bug in podspace: its status while it ends", self.pod.full_name)
 
     async def _settle(self, stopper: Stopper) -> bool:
         """Give running containers the resources they are to have now. False: it is to be tried again."""

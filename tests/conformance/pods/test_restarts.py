@@ -31,6 +31,7 @@ def everything(node: Server) -> None:
         pod("policies", box("exit 1", "never", restartPolicy="Never"), box(FOREVER, "always"), restartPolicy="Always"),
         pod("init-once", box("true"), initContainers=[box("exit 1", "i", restartPolicy="Never")], restartPolicy="Always"),
         pod("late", box("trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done"), activeDeadlineSeconds=2, restartPolicy="Always"),
+        pod("crash", box("echo $RANDOM; exit 1"), restartPolicy="Always"),
         pod("late-pulling", box("true", image="nosuch:9"), activeDeadlineSeconds=2),
         restarting_pod(),
     )
@@ -43,7 +44,7 @@ def restarting_pod() -> pods.Manifest:
     setup = box("echo setup >> /w/log", "setup", volumeMounts=MOUNT)
     return pod(
         "gang",
-        box("echo main >> /w/log; exec sleep 7411", "main", volumeMounts=MOUNT),
+        box("echo said; echo main >> /w/log; exec sleep 7411", "main", volumeMounts=MOUNT),
         box("exit 0", "done"),
         initContainers=[setup, watcher],
         volumes=WORK,
@@ -87,6 +88,15 @@ def test_a_rule_restarts_all_containers_in_place(node: Server) -> None:
     assert status["phase"] == "Running"
 
 
+def test_of_the_dead_instances_of_a_container_the_last_is_kept(node: Server) -> None:
+    node.wait_for("crash", "{.status.containerStatuses[0].restartCount}=2")
+    uid = node.pod("crash")["metadata"]["uid"]
+    logs = node.paths.log / f"default_crash_{uid}" / "c"
+    assert {path.name for path in logs.iterdir()} <= {"1.log", "2.log", "3.log"}
+    assert len(list(logs.iterdir())) <= 2
+    assert node.kubectl("logs", "crash", "--previous").strip().isdigit()
+
+
 def test_a_pod_that_takes_too_long_has_failed(node: Server) -> None:
     for name in ("late", "late-pulling"):
         node.wait_for(name, "{.status.phase}=Failed")
@@ -121,6 +131,7 @@ def test_readiness_and_restarts_outlive_the_server(own_server: Server) -> None:
     own_server.kubectl("annotate", "pod", "steady", "look=now")
     assert _ready_since(own_server) == again
     assert pods.container_status(own_server, "gang", "main")["restartCount"] == 1
+    assert own_server.kubectl("logs", "gang", "-c", "main", "--previous") == "said\n"
     assert own_server.exec("gang", "main", "cat", "/w/log").split() == ["setup", "main", "setup", "main"]
 
 
