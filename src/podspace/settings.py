@@ -116,6 +116,7 @@ class Settings:
     stop_pods: bool = False  # on the way out take the Pods along
     cri_socket: Path | None = None  # serve the CRI there too
     cgroup_driver: str = CGROUPFS  # for the sandboxes of a kubelet that says where they belong
+    max_pods: int = 110  # of this node
     pod_max_pids: int = 0  # processes and threads of one Pod; 0 = no limit
     housekeeping: Housekeeping = Housekeeping()
     network: str = ""  # bridge, cni or auto; "" = auto for Pods of our own, cni for a kubelet's sandboxes

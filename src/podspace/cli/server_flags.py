@@ -39,6 +39,7 @@ CGROUP_DRIVER = flags.Flag(
     help="how the kubelet's Pods get their cgroups: cgroupfs (default) or systemd; a kubelet asks",
 )
 KUBELET = (  # named and meant as a kubelet's
+    flags.Flag("max-pods", takes="N", help="Pods this node runs at the same time (default 110)"),
     flags.Flag("pod-max-pids", takes="N", help="processes and threads one Pod may have (default: no limit)"),
     flags.Flag("container-log-max-size", takes="SIZE", help="a container's log is rotated when it is larger (default 10Mi; 0: never)"),
     flags.Flag("container-log-max-files", takes="N", help="log files kept of one container, at least 2 (default 5)"),
@@ -62,6 +63,7 @@ def make(options: flags.Options) -> settings.Settings:
         runtime_handlers=dict(_handler(text, options.command) for text in options.texts("runtime-handler")),
         registries_conf=_path(options, "registries-conf"),
         stop_pods=options.on("stop-pods"),
+        max_pods=_number(options, "max-pods", 110),
         pod_max_pids=_number(options, "pod-max-pids", 0),
         housekeeping=_housekeeping(options),
         pod_cidr=options.text("pod-cidr"),

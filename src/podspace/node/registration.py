@@ -29,7 +29,6 @@ from podspace.store.store import Store
 log = logging.getLogger(__name__)
 LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
-PODS_CAPACITY = 110
 _LEASES = "leases.coordination.k8s.io"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 
@@ -140,7 +139,7 @@ class Registration:
             "ephemeral-storage": f"{self._facts.storage_bytes // 1024}Ki",
             **huge,
             "memory": f"{self._facts.memory_bytes // 1024}Ki",
-            "pods": str(PODS_CAPACITY),
+            "pods": str(self._settings.max_pods),
         }
         return {
             "capacity": size,

@@ -39,6 +39,18 @@ def test_v2_delegates_controllers_and_writes_limits(tmp_path: Path) -> None:
     assert (pod / "cpu.weight").read_text() == "20"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_not_named_stays_as_it_is(tmp_path: Path, version: int) -> None:
+    here: cgroups.Cgroups = cgroups.V2(tmp_path) if version == 2 else cgroups.V1({"cpu": tmp_path, "memory": tmp_path, "pids": tmp_path})
+    here.create("/podspace/burstable/pod1", LIMITS)
+    here.adjust("/podspace/burstable/pod1", cgroups.Limits(memory_limit_bytes=2 << 20))
+    here.adjust("/podspace/burstable", cgroups.Limits(cpu_shares=2))
+    pod = tmp_path / "podspace/burstable/pod1"
+    assert (pod / ("memory.max" if version == 2 else "memory.limit_in_bytes")).read_text() == str(2 << 20)
+    assert (pod / ("cpu.max" if version == 2 else "cpu.cfs_quota_us")).read_text().split()[0] == "50000"
+    assert (pod.parent / ("cpu.weight" if version == 2 else "cpu.shares")).read_text() == ("1" if version == 2 else "2")
+
+
 def test_only_controllers_that_can_be_handed_on_are_usable(tmp_path: Path) -> None:
     """In a cgroup namespace with processes at its root the kernel refuses memory and io."""
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
