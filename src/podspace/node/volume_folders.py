@@ -60,7 +60,7 @@ def empty_dir(path: Path, pod: Pod, source: JSON, *, node_memory_bytes: int, gro
         return
     if medium == "Memory":
         size = memory_size(pod.spec, source, node_memory_bytes)
-        mounts.tmpfs(path, size_bytes=size, mode=_mode(0o1777, group), group=group or 0, flags=0)
+        mounts.tmpfs(path, size_bytes=size, mode=_mode(0o1777, group), group=group or 0, flags=0, swap=False)
     elif medium.startswith(_HUGE):
         mounts.hugetlbfs(path, page_bytes=_page_bytes(pod.spec, medium), mode=_EMPTY_MODE, group=group or 0)
         path.chmod(_mode(_EMPTY_MODE, group))  # hugetlbfs takes no setgid when it is mounted
