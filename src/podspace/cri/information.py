@@ -10,6 +10,7 @@ import json
 from cri_api.v1 import api_pb2 as pb
 
 from podspace.cri.owned import OWNER, Owned
+from podspace.linux import mounts
 from podspace.settings import SYSTEMD, Settings
 
 NAME, API_VERSION = "podspace", "v1"
@@ -62,4 +63,4 @@ class Information:
 
 
 def _features(*, user_namespaces: bool) -> pb.RuntimeHandlerFeatures:
-    return pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True, user_namespaces=user_namespaces)
+    return pb.RuntimeHandlerFeatures(recursive_read_only_mounts=mounts.knows_recursive_readonly(), user_namespaces=user_namespaces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,16 @@ def overlay(target: Path, *, layers: Sequence[Path], upper: Path, work: Path) ->
             if error.errno != errno.EINVAL:
                 raise
             syscalls.mount("overlay", str(target), "overlay", 0, options)
+
+
+@functools.cache
+def knows_recursive_readonly() -> bool:
+    """Whether the kernel makes a mount read-only with all below it (Linux 5.12, mount_setattr(2))."""
+    try:
+        syscalls.mount_setattr(-1)
+    except OSError as error:
+        return error.errno != errno.ENOSYS
+    return True
 
 
 def overlay_readonly(target: Path, *, layers: Sequence[Path]) -> None:

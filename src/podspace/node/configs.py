@@ -137,16 +137,26 @@ def _full_name(name: str) -> str:
 
 
 def mounts_of(
-    pod: Pod, container: Container, shown: Sequence[Source], files: Mapping[str, Path], user_namespace: IdMap | None = None
+    pod: Pod,
+    container: Container,
+    shown: Sequence[Source],
+    files: Mapping[str, Path],
+    *,
+    user_namespace: IdMap | None = None,
+    recursive_readonly: bool = True,
 ) -> tuple[model.Mount, ...]:
     """The container's volume mounts, each of what is ``shown``, then the files podspace puts in (``files``: destination -> host path).
 
     What podspace itself writes into is read-only to containers, as a kubelet has it: a symlink put there would lead the server astray.
-    In a user namespace all have its ids: what is root's on disk is its root's.
+    In a user namespace all have its ids: what is root's on disk is its root's. ``recursive_readonly``: whether the kernel can.
+    Raises: ConfigError when it must and cannot.
     """
     written = {volume["name"] for volume in pod.spec.get("volumes") or () if _is_readonly(volume)}
     items = container.raw.get("volumeMounts") or ()
-    own = [_mount(item, source, readonly=item["name"] in written) for item, source in zip(items, shown, strict=True)]
+    own = [
+        _mount(item, source, readonly=item["name"] in written, recursive=_recursive(item, possible=recursive_readonly))
+        for item, source in zip(items, shown, strict=True)
+    ]
     taken = {mount.destination.rstrip("/") for mount in own}
     own += [model.Mount(source=path, destination=destination) for destination, path in files.items() if destination not in taken]
     return tuple(own) if user_namespace is None else tuple(replace(mount, id_map=user_namespace) for mount in own)
@@ -165,7 +175,16 @@ def _is_readonly(volume: JSON) -> bool:
     return bool(_WRITTEN_BY_US & volume.keys()) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
 
 
-def _mount(item: JSON, source: Source, *, readonly: bool) -> model.Mount:
+def _recursive(item: JSON, *, possible: bool) -> bool:
+    """KEP-3857."""
+    wanted = item.get("recursiveReadOnly")
+    if wanted == "Enabled" and not possible:
+        words = f'volume "{item["name"]}" requested recursive read-only mount, but it is not supported by the runtime'
+        raise environment.ConfigError(words)
+    return possible and wanted in ("Enabled", "IfPossible")
+
+
+def _mount(item: JSON, source: Source, *, readonly: bool, recursive: bool) -> model.Mount:
     propagation = {"HostToContainer": "rslave", "Bidirectional": "rshared"}.get(item.get("mountPropagation") or "", "private")
     destination = item["mountPath"]
     return model.Mount(
@@ -176,5 +195,5 @@ def _mount(item: JSON, source: Source, *, readonly: bool) -> model.Mount:
         destination=destination if destination.startswith("/") else f"/{destination}",
         readonly=readonly or bool(item.get("readOnly")),
         propagation=propagation,
-        recursive_readonly=item.get("recursiveReadOnly") in ("Enabled", "IfPossible"),  # where this can be, it always is possible
+        recursive_readonly=recursive,
     )

@@ -5,7 +5,6 @@ Pure; part of ``status``. Source: kubelet pkg/kubelet/kubelet_pods.go convertToA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from podspace.kube import times
@@ -15,7 +14,7 @@ from podspace.node.configs import IMAGE_NAME, IMAGE_REF
 from podspace.node.pod import Container, Role
 from podspace.node.probes import Health
 from podspace.runtime import spec_process
-from podspace.runtime.model import ContainerState, ContainerStatus
+from podspace.runtime.model import ContainerState, ContainerStatus, Mount
 
 if TYPE_CHECKING:
     from podspace.node.status import Facts, Problem
@@ -61,8 +60,8 @@ def build(container: Container, facts: Facts, *, waiting: str) -> JSON:
             groups = sorted({shown.user.gid, *shown.user.supplemental_groups})
             status["user"] = {"linux": {"uid": shown.user.uid, "gid": shown.user.gid, "supplementalGroups": groups}}
         status |= _resources(container, facts)
-    images = {mount.destination: mount.image for mount in shown.config.mounts if mount.image} if shown is not None else {}
-    mounts = [_volume_mount(item, images) for item in container.raw.get("volumeMounts") or ()]
+    made = {mount.destination: mount for mount in shown.config.mounts} if shown is not None else {}
+    mounts = [_volume_mount(item, made.get(item["mountPath"])) for item in container.raw.get("volumeMounts") or ()]
     return status | ({"volumeMounts": mounts} if mounts else {})
 
 
@@ -127,12 +126,12 @@ def _resources(container: Container, facts: Facts) -> JSON:
     return shown | ({"allocatedResources": allocated["requests"]} if "requests" in allocated else {})
 
 
-def _volume_mount(item: JSON, images: Mapping[str, str]) -> JSON:
-    """``images``: where an image is mounted -> its id (KEP-5365)."""
+def _volume_mount(item: JSON, made: Mount | None) -> JSON:
+    """``made``: as the engine has it; an image that is mounted is told by its id (KEP-5365)."""
     mount: JSON = {"name": item["name"], "mountPath": item["mountPath"]}
     if item.get("readOnly"):
-        to_the_bottom = item.get("recursiveReadOnly") in ("Enabled", "IfPossible")
-        mount |= {"readOnly": True, "recursiveReadOnly": "Enabled" if to_the_bottom else "Disabled"}
-    if image := images.get(item["mountPath"]):
-        mount["volumeStatus"] = {"image": {"imageRef": image}}
+        recursive = made.recursive_readonly if made is not None else item.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+        mount |= {"readOnly": True, "recursiveReadOnly": "Enabled" if recursive else "Disabled"}
+    if made is not None and made.image:
+        mount["volumeStatus"] = {"image": {"imageRef": made.image}}
     return mount

@@ -21,6 +21,7 @@ from pathlib import Path
 from podspace import __version__, errors
 from podspace.kube import quantity, times
 from podspace.kube.json import JSON
+from podspace.linux import mounts
 from podspace.node import pressure
 from podspace.node.fieldpath import NodeFacts
 from podspace.settings import KUBERNETES_VERSION, Settings
@@ -133,7 +134,7 @@ class Registration:
 
     def _status(self, now: str, architecture: str) -> JSON:
         huge = _huge_pages()
-        features = {"recursiveReadOnlyMounts": True, "userNamespaces": self._user_namespaces}
+        features = {"recursiveReadOnlyMounts": mounts.knows_recursive_readonly(), "userNamespaces": self._user_namespaces}
         size = {
             "cpu": str(self._facts.cpu_milli // 1000),
             "ephemeral-storage": f"{self._facts.storage_bytes // 1024}Ki",

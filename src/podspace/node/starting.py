@@ -16,6 +16,7 @@ from podspace.aio import together
 from podspace.image.model import Image
 from podspace.kube import services
 from podspace.kube.resources import RUNTIMECLASSES
+from podspace.linux import mounts
 from podspace.node import (
     api_address,
     configs,
@@ -271,7 +272,7 @@ async def _configure(
         env=env,
         devices=configs.devices_of(container, state.volumes.devices),
         groups=state.volumes.groups,
-        mounts=configs.mounts_of(pod, container, shown, files, ids),
+        mounts=configs.mounts_of(pod, container, shown, files, user_namespace=ids, recursive_readonly=mounts.knows_recursive_readonly()),
         memory_capacity_bytes=context.facts.memory_bytes,
         seccomp_profiles=context.settings.seccomp_profiles or paths.seccomp,
         target=target.id if target is not None else None,

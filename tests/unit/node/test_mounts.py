@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podspace.node import configs, starting
+from podspace.node import configs, environment, starting
 from podspace.node.volume_mounts import Source
 from podspace.settings import Paths, Settings
 from tests.unit.node import builders
@@ -31,6 +31,24 @@ def test_a_container_cannot_write_where_the_server_writes(source: dict[str, obje
     pod = builders.pod(spec)
     (mount,) = configs.mounts_of(pod, pod.containers[0], [Source(path=Path("/host/v"))], {})
     assert mount.readonly is readonly
+
+
+def test_read_only_to_the_bottom_where_the_kernel_can() -> None:
+    """KEP-3857: ``IfPossible`` takes what it gets, ``Enabled`` does not."""
+
+    def made(wanted: str, *, possible: bool) -> bool:
+        mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": wanted}
+        container = {"name": "a", "image": "busybox", "volumeMounts": [mount]}
+        pod = builders.pod({"containers": [container], "volumes": [{"name": "v", "hostPath": {"path": "/srv"}}]})
+        shown = [Source(path=Path("/srv"))]
+        (found,) = configs.mounts_of(pod, pod.containers[0], shown, {}, recursive_readonly=possible)
+        return found.recursive_readonly
+
+    assert [made(wanted, possible=True) for wanted in ("Disabled", "IfPossible", "Enabled")] == [False, True, True]
+    assert [made(wanted, possible=False) for wanted in ("Disabled", "IfPossible")] == [False, False]
+    words = 'volume "v" requested recursive read-only mount, but it is not supported by the runtime'
+    with pytest.raises(environment.ConfigError, match=words):
+        made("Enabled", possible=False)
 
 
 def test_a_hosts_file_that_a_container_made_huge_or_garbled_is_not_read_whole_and_is_written_anew(tmp_path: Path) -> None:
