@@ -34,7 +34,7 @@ class MountEntry:
 def parse_mountinfo(text: str) -> list[MountEntry]:
     """Source: proc(5), /proc/pid/mountinfo."""
     entries = []
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):  # splitlines would cut at characters that a path may hold
         left, _, right = line.partition(" - ")
         fields, tail = left.split(" "), right.split(" ")
         entries.append(
@@ -49,25 +49,45 @@ def parse_mountinfo(text: str) -> list[MountEntry]:
     return entries
 
 
+_ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
+
+
 def _unescape(text: str) -> str:
-    if "\\" not in text:
-        return text
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
+    if "\\" in text:
+        for code, char in _ESCAPES:
+            text = text.replace(code, char)
+    return text
+
+
+def _escape(text: str) -> str:
+    for code, char in reversed(_ESCAPES):
+        text = text.replace(char, code)
     return text
 
 
 def table() -> list[MountEntry]:
     """Every mount this thread sees; the main one may be in a ``mountview``."""
+    return parse_mountinfo(_mountinfo())
+
+
+def _mountinfo() -> str:
     with open("/proc/thread-self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return parse_mountinfo(file.read())
+        return file.read()
 
 
 def below(*folders: Path) -> list[str]:
     """Mount points at or under some folders, deepest (and latest) first: the order to unmount them in."""
+    return targets_below(_mountinfo(), folders)
+
+
+def targets_below(mountinfo: str, folders: Sequence[Path]) -> list[str]:
+    """The same of a text: a machine with many Pods has many lines, and few are of interest."""
     places = tuple(map(str, folders))
     prefixes = tuple(f"{place}/" for place in places)
-    return [entry.target for entry in table() if entry.target in places or entry.target.startswith(prefixes)][::-1]
+    marks = [_escape(place) for place in places]
+    lines = [line for line in mountinfo.split("\n") if any(mark in line for mark in marks)]
+    entries = parse_mountinfo("\n".join(lines))
+    return [entry.target for entry in entries if entry.target in places or entry.target.startswith(prefixes)][::-1]
 
 
 def holding(path: Path, entries: Sequence[MountEntry]) -> MountEntry | None:

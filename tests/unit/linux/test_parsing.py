@@ -36,6 +36,17 @@ def test_hierarchies_are_found_by_controller() -> None:
     }
 
 
+def test_targets_below_a_folder_are_found_whatever_it_is_called() -> None:
+    odd = "/run/a b\\c\u2028d"
+    shown = "/run/a\\040b\\134c\u2028d"
+    targets = ("/run", shown, f"{shown}/x", f"{shown}x", "/run/other", f"{shown}/x/y")
+    text = "".join(f"{number} 1 0:1 / {target} rw - tmpfs none rw\n" for number, target in enumerate(targets))
+    assert mounts.targets_below(text, [Path(odd)]) == [f"{odd}/x/y", f"{odd}/x", odd]
+    assert mounts.targets_below(text, [Path("/run/other"), Path(odd, "x", "y")]) == [f"{odd}/x/y", "/run/other"]
+    assert mounts.targets_below(text, [Path("/ru")]) == []
+    assert [entry.target for entry in mounts.parse_mountinfo(text)][1] == odd
+
+
 def test_mountinfo_has_escapes_and_propagation() -> None:
     (entry,) = mounts.parse_mountinfo("36 35 98:0 /a\\040b /mnt/c\\134d rw master:1 shared:2 - ext4 /dev/root rw\n")
     assert (entry.root, entry.target, entry.propagation) == ("/a b", "/mnt/c\\d", ("master:1", "shared:2"))
