@@ -6,6 +6,8 @@ An ``asyncio.Event`` must be cleared by somebody, and with two waiters one clear
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 class Broadcast:
@@ -18,5 +20,6 @@ class Broadcast:
         told, self._next = self._next, asyncio.Event()
         told.set()
 
-    async def wait(self) -> None:
-        await self._next.wait()
+    def wait(self) -> Coroutine[Any, Any, bool]:
+        """Return what to await. It ends with the next ``tell`` after this call, whenever the awaiting begins."""
+        return self._next.wait()

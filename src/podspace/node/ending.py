@@ -43,8 +43,9 @@ class Deadline:
     def given_up(self) -> bool:
         return self._given_up()
 
-    async def moves(self) -> None:
-        await self._moved.wait()
+    def moves(self) -> Coroutine[Any, Any, bool]:
+        """Return what to await: its next move after this call."""
+        return self._moved.wait()
 
     async def passes(self) -> None:
         while (left := self.remaining()) > 0:
@@ -76,8 +77,9 @@ async def end_container(
         await together.first(turn(), deadline.passes())
     extended = time.monotonic() + EXTENSION_SECONDS if hooked or turn is not None else 0.0
     while True:
+        moves = deadline.moves()  # before it is read: a move in between must not be missed
         grace = 0.0 if deadline.given_up else max(deadline.remaining(), extended - time.monotonic(), 0.0)
-        if await together.first(context.engine.stop_container(target.container, grace), deadline.moves()) == 0:
+        if await together.first(context.engine.stop_container(target.container, grace), moves) == 0:
             return
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from podspace import errors
-from podspace.node import claim_controller, recorder, registration, scheduler
+from podspace.node import claim_controller, recorder, registration, scheduler, worker
+from podspace.node.context import NodeContext
 from podspace.node.fieldpath import NodeFacts
 from podspace.settings import Settings
 from podspace.store.store import Store
@@ -91,3 +93,24 @@ def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.Monkey
         tmp = Path(folder) / "store.db"
         asyncio.run(main())
     assert "again later" in caplog.text
+
+
+def test_a_status_that_cannot_be_written_while_a_pod_ends_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    context = SimpleNamespace(settings=SimpleNamespace(paths=SimpleNamespace(pods=tmp_path)))
+    ending = worker.PodWorker(cast(NodeContext, context), pod().raw, removed=lambda _: None)
+    store = FullStore()
+
+    async def main() -> None:
+        telling = asyncio.ensure_future(ending._keep_status())
+        for _ in range(3):
+            ending.wake()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert not telling.done()
+        telling.cancel()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ending, "_write", store.mutate)
+        asyncio.run(main())
+    assert store.tried == 3
+    assert "its status is not written: database or disk is full" in caplog.text
