@@ -100,7 +100,7 @@ class Controller:
         """Furnish again where a piece of furniture is deleted or changed."""
         store = self._services.store
         while True:
-            with store.watch(key, since=store.revision) as changes:
+            with store.watch(key) as changes:
                 try:
                     async for change in changes:
                         if metadata.name_of(change.obj) == name and change.kind != "ADDED":

@@ -119,10 +119,12 @@ def test_a_watch_ends_when_its_time_is_up_and_when_the_server_stops() -> None:
 
 def test_a_client_that_goes_takes_its_watch_along() -> None:
     async def scene(client: Client) -> None:
-        async with client.watch(f"{WATCH}&resourceVersion={await revision(client)}"):
-            assert len(client.store._watches["configmaps"]) == 1
+        now = await revision(client)
+        ours = set(client.store._watches["configmaps"])
+        async with client.watch(f"{WATCH}&resourceVersion={now}"):
+            assert len(client.store._watches["configmaps"] - ours) == 1
         async with asyncio.timeout(5):
-            while client.store._watches["configmaps"]:  # noqa: ASYNC110 - nothing tells when a handler is gone
+            while client.store._watches["configmaps"] - ours:  # noqa: ASYNC110 - nothing tells when a handler is gone
                 await asyncio.sleep(0.001)
 
     played(scene)
@@ -143,14 +145,16 @@ def test_a_client_that_does_not_read_is_cut_off_and_holds_nobody_up(monkeypatch:
     async def scene(client: Client) -> None:
         path = client.server._unix_socket
         assert path is not None
+        now = await revision(client)
+        ours = set(client.store._watches["configmaps"])
         reader, writer = await asyncio.open_unix_connection(str(path), limit=1)
         writer.transport.pause_reading()  # type: ignore[attr-defined] # a ReadTransport too
-        writer.write(f"GET {WATCH}&resourceVersion={await revision(client)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {WATCH}&resourceVersion={now} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         big = {"k": "x" * 900_000}
         for number in range(3):  # more than any socket's buffer takes
             assert (await client.post(LIST, configmap(f"c{number}", data=big))).status == 201
         async with asyncio.timeout(10):
-            while client.store._watches["configmaps"]:  # noqa: ASYNC110 - nothing tells when a handler is gone
+            while client.store._watches["configmaps"] - ours:  # noqa: ASYNC110 - nothing tells when a handler is gone
                 await asyncio.sleep(0.01)
         writer.close()
         del reader
