@@ -16,7 +16,7 @@ from typing import Any
 from podspace import errors
 from podspace.aio import cleanup
 from podspace.linux import idmap, inroot, pidfd
-from podspace.oci import cdi, conmon, runtimes, users
+from podspace.oci import apparmor_default, cdi, conmon, runtimes, users
 from podspace.runtime import (
     codec,
     container_stop,
@@ -81,6 +81,8 @@ async def _build(here: world.World, sandbox: records.Sandbox, container: records
     user, mounts = await cleanup.finish(asyncio.to_thread(_prepare_root, here, sandbox, container, image), _UNDO_SECONDS)
     place = _place(here, sandbox, container)
     config = dataclasses.replace(container.config, mounts=mounts)
+    if config.security.apparmor.kind == "RuntimeDefault":
+        await cleanup.finish(asyncio.to_thread(apparmor_default.ensure, here.layout.scratch), _UNDO_SECONDS)
     spec = spec_container.build(config, image.config, here.machine_of(container), place, user)
     if container.config.cdi_devices:
         spec = await cleanup.finish(asyncio.to_thread(cdi.inject, spec, container.config.cdi_devices), _UNDO_SECONDS)

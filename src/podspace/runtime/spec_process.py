@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from podspace import errors
-from podspace.oci import capabilities, defaults, users
+from podspace.oci import apparmor_default, capabilities, defaults, users
 from podspace.runtime import machine, model, ports
 
 _SIGNAL = re.compile(r"(?P<number>[0-9]{1,3})|(?:SIG)?(?P<name>[A-Z][A-Z0-9]*)(?P<offset>[+-][0-9]{1,2})?")
@@ -116,10 +116,7 @@ def apparmor_profile(config: model.ContainerConfig, here: machine.Machine) -> di
         return {}
     if not here.apparmor:
         raise errors.Unsupported(f"container {config.name}: apparmor is not supported: it is not enabled on the host")
-    if wanted.kind == "RuntimeDefault":
-        raise errors.Unsupported(
-            f"container {config.name}: podspace has no AppArmor profile of its own; load one with apparmor_parser and name it (Localhost)"
-        )
-    if not here.has_apparmor_profile(wanted.name):
-        raise errors.FailedPrecondition(f'container {config.name}: apparmor profile "{wanted.name}" is not loaded')
-    return {"apparmorProfile": wanted.name}
+    name = apparmor_default.NAME if wanted.kind == "RuntimeDefault" else wanted.name
+    if not here.has_apparmor_profile(name):
+        raise errors.FailedPrecondition(f'container {config.name}: apparmor profile "{name}" is not loaded')
+    return {"apparmorProfile": name}

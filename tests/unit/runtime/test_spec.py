@@ -174,7 +174,8 @@ def test_an_apparmor_profile_is_passed_on_if_it_is_loaded(monkeypatch: pytest.Mo
         process: dict[str, Any] = _spec(_config(security=security), here=replace(HERE, apparmor=on))["process"]
         return process
 
-    monkeypatch.setattr("podspace.linux.apparmor.is_loaded", lambda name: name == "loaded")
+    monkeypatch.setattr("podspace.linux.apparmor.is_loaded", lambda name: name in ("loaded", "podspace-default"))
+    assert confined("RuntimeDefault")["apparmorProfile"] == "podspace-default"
     assert confined("Localhost", "loaded")["apparmorProfile"] == "loaded"
     with pytest.raises(errors.FailedPrecondition, match='apparmor profile "other" is not loaded'):
         confined("Localhost", "other")
