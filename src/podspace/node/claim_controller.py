@@ -13,8 +13,9 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from podspace import errors
 from podspace.kube import admission, quantity, storage, times
@@ -52,29 +53,37 @@ class ClaimController:
             tasks.create_task(self._remove_doomed())
             while True:
                 self._changed.clear()
-                again = await self._guarded()
+                again = None if await self._settle() else RETRY_SECONDS
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(again):
                         await self._changed.wait()
 
     async def settle(self) -> None:
-        """Bring every claim as far as it gets by itself.  Raises: Unavailable, OSError."""
+        """Bring every claim as far as it gets by itself; what went wrong is tried again by ``run``."""
+        if not await self._settle():
+            self._changed.set()
+
+    async def _settle(self) -> bool:
+        """False: something went wrong, which is that object's trouble alone."""
         async with self._busy:
             pods = [pod for pod in self._store.list("pods")[0] if next(claims.used_by(pod), None)]
-            for pod in pods:
-                await self._make_ephemeral(pod)
+            fine = [await self._tried(pod, self._make_ephemeral(pod)) for pod in pods]
             for claim in self._store.list(CLAIMS)[0]:
-                await self._look_at_claim(claim, claims.users(claim, pods))
-            for volume in self._store.list(VOLUMES)[0]:
-                await self._look_at_volume(volume)
+                fine.append(await self._tried(claim, self._look_at_claim(claim, claims.users(claim, pods))))
+            fine += [await self._tried(volume, self._look_at_volume(volume)) for volume in self._store.list(VOLUMES)[0]]
+        return all(fine)
 
-    async def _guarded(self) -> float | None:
+    async def _tried(self, obj: JSON, step: Coroutine[Any, Any, None]) -> bool:
+        what = f"{obj['kind']} {obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
         try:
-            await self.settle()
+            await step
         except (errors.PodspaceError, OSError) as error:
-            log.warning("claims and volumes: %s; trying again", error)
-            return RETRY_SECONDS
-        return None
+            log.warning("%s: %s; trying again", what, error)
+        except Exception:
+            log.exception("%s: a bug in podspace; trying again in %.0f s", what, RETRY_SECONDS)
+        else:
+            return True
+        return False
 
     async def _follow(self, resource: str) -> None:
         while True:
@@ -221,16 +230,15 @@ class ClaimController:
     async def _take_back(self, volume: JSON) -> None:
         """The claim is gone: what is ours is deleted, the rest is kept for somebody to look at."""
         policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
+        path = self._folder / volume["metadata"]["name"]
         released = volume["metadata"].get("deletionTimestamp")
         if policy == "Retain" or released:
             await self._change(VOLUMES, volume, lambda old: claim_objects.in_phase(old, "Released", _now()))
             if released:
                 await self._unprotect(VOLUMES, volume, claim_objects.VOLUME_PROTECTION)
-        elif policy == "Delete" and claim_objects.is_ours(volume) and Path(volume["spec"]["local"]["path"]).parent == self._folder:
+        elif policy == "Delete" and claim_objects.is_ours(volume) and Path(volume["spec"]["local"]["path"]) == path:
             with contextlib.suppress(FileNotFoundError):
-                self._doomed.put_nowait(
-                    Path(volume["spec"]["local"]["path"]).rename(self._folder / f"deleted-{volume['metadata']['name']}")
-                )
+                self._doomed.put_nowait(path.rename(path.with_name(f"deleted-{path.name}")))
             await self._delete(VOLUMES, volume)
         else:
             verb = "deletable" if policy == "Delete" else "recyclable"

@@ -132,7 +132,7 @@ def reference(claim: JSON) -> JSON:
 
 def is_ours(volume: JSON) -> bool:
     """Whether this server made the volume's folder, and may delete it."""
-    return bool((volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER)
+    return "local" in volume["spec"] and bool((volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER)
 
 
 def _annotated(obj: JSON, notes: dict[str, str]) -> JSON:

@@ -60,9 +60,12 @@ class StorageWatch:
             if not limited:
                 self._wanted.clear()
                 continue
-            if self._something_was_written():
-                for worker, limits in limited:
-                    await self._look_at(worker, limits)
+            try:
+                if self._something_was_written():
+                    for worker, limits in limited:
+                        await self._look_at(worker, limits)
+            except OSError as error:
+                log.warning("how much disk Pods take is not known: %s", error)
             await asyncio.sleep(min(max((time.monotonic() - began) * _SHARE, LEAST_SECONDS), MOST_SECONDS))
 
     def _something_was_written(self) -> bool:

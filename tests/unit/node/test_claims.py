@@ -252,6 +252,39 @@ def test_a_volume_that_was_there_is_kept_when_its_claim_goes(tmp_path: Path) -> 
     run(tmp_path, steps)
 
 
+def test_one_object_that_makes_trouble_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def steps(store: Store, controller: claim_controller.ClaimController) -> None:
+        async def trouble(obj: Object) -> None:
+            raise KeyError(obj["metadata"]["name"])
+
+        monkeypatch.setattr(controller, "_look_at_volume", trouble)
+        await store.create(claims.VOLUMES, volume("a-odd"))
+        await create_claim(store, claim())
+        await create_claim(store, claim("d", storageClassName="local-path"))
+        await controller.settle()
+        assert phases(store)[0] == ["Bound", "Bound"]
+        assert controller._changed.is_set()
+
+    run(tmp_path, steps)
+    assert "PersistentVolume /a-odd: a bug in podspace" in caplog.text
+
+
+def test_a_volume_that_only_says_it_is_ours_is_not_deleted(tmp_path: Path) -> None:
+    async def steps(store: Store, controller: claim_controller.ClaimController) -> None:
+        gone = {"kind": "PersistentVolumeClaim", "namespace": "default", "name": "gone", "uid": "gone"}
+        strange = volume("strange", claimRef=gone, persistentVolumeReclaimPolicy="Delete", hostPath={"path": str(tmp_path / "kept")})
+        strange["metadata"]["annotations"] = {"pv.kubernetes.io/provisioned-by": claim_objects.PROVISIONER}
+        (tmp_path / "kept").mkdir()
+        await store.create(claims.VOLUMES, strange)
+        await controller.settle()
+        assert phases(store) == ([], ["Failed"])
+        assert (tmp_path / "kept").is_dir()
+
+    run(tmp_path, steps)
+
+
 def test_a_crash_between_the_two_halves_of_a_binding_is_made_good(tmp_path: Path) -> None:
     async def steps(store: Store, controller: claim_controller.ClaimController) -> None:
         await create_claim(store, claim())
