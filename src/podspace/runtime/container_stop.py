@@ -13,7 +13,7 @@ import signal
 import time
 
 from podspace import errors
-from podspace.linux import mounts, pidfd, procfs
+from podspace.linux import pidfd, procfs
 from podspace.oci import conmon
 from podspace.runtime import layout, model, records, rootfs, world
 
@@ -118,11 +118,16 @@ async def discard(here: world.World, container: records.Container) -> None:
         if handle is not None:
             handle.close()
     container.exited.set()
-    mounts.unmount(container.rootfs)
-    await asyncio.to_thread(rootfs.unmount, here.layout.snapshot(container.id), folder.path)
-    (here.layout.exits / container.id).unlink(missing_ok=True)
-    layout.remove_tree(folder.path)
+    await asyncio.to_thread(_clear, here.layout, container.id)
     here.containers.pop(container.id, None)
+
+
+def _clear(places: layout.Layout, identifier: model.ContainerId) -> None:
+    """Mounts and files. Blocks: the kernel takes its time for both."""
+    folder = places.container(identifier).path
+    rootfs.unmount(places.snapshot(identifier), folder)
+    (places.exits / identifier).unlink(missing_ok=True)
+    layout.remove_tree(folder)
 
 
 async def _kill_conmon(container: records.Container, folder: layout.Folder) -> None:

@@ -5,6 +5,7 @@ Called by ``Engine``, ``sandbox_run`` (undo) and ``recover``. Everything here is
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 from podspace.aio import together
@@ -59,6 +60,12 @@ async def _release(here: world.World, sandbox: records.Sandbox) -> None:
         here.cgroups.remove(sandbox.pause_cgroup)
 
 
+def _clear(folder: layout.Folder) -> None:
+    """Mounts and files. Blocks: the kernel takes its time for both."""
+    mounts.unmount(folder.shm)
+    layout.remove_tree(folder.path)
+
+
 async def discard(here: world.World, sandbox: records.Sandbox) -> None:
     """Undo whatever part of run_sandbox was done. Needs nothing but the intent."""
     folder = here.layout.sandbox(sandbox.id)
@@ -68,10 +75,9 @@ async def discard(here: world.World, sandbox: records.Sandbox) -> None:
         sandbox.handle.close()
         sandbox.handle = None
     sandbox.exited.set()
-    mounts.unmount(folder.shm)
+    await asyncio.to_thread(_clear, folder)
     if not sandbox.config.cgroup_parent:  # else it is the kubelet's, with its limits
         here.cgroups.prune(sandbox.intent.cgroup)
-    layout.remove_tree(folder.path)
     here.sandboxes.pop(sandbox.id, None)
     if not here.sandboxes:  # with others about, one may just be making its cgroup below
         cgroup_groups.prune(here)
