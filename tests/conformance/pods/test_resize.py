@@ -79,7 +79,8 @@ def test_what_a_container_is_restarted_for_is_its_policys(node: Server) -> None:
 
 
 def test_what_the_machine_could_never_give_is_infeasible_and_can_be_taken_back(node: Server) -> None:
-    pods.create(node, pod("vain", box(FOREVER, **limits("", "", cpu="50m")), restartPolicy="Always"))
+    mortal = "trap 'exit 1' TERM; while :; do sleep 0.05; done"
+    pods.create(node, pod("vain", box(mortal, **limits("", "", cpu="50m")), restartPolicy="Always"))
     node.wait_ready("vain")
     resize(node, "vain", requests={"cpu": "1000"})
     node.wait_for("vain", '{.status.conditions[?(@.type=="PodResizePending")].reason}=Infeasible')
@@ -87,7 +88,11 @@ def test_what_the_machine_could_never_give_is_infeasible_and_can_be_taken_back(n
     assert words.startswith("Node didn't have enough capacity: cpu, requested: 1000000, capacity: ")
     assert [r for r, _ in pods.told(node, "vain")].count("ResizeInfeasible") == 1
     allocated(node, "vain", "cpu", "50m")
-    node.exec("vain", "c", "kill", "1", check=False)  # it comes back with what it had
+    node.exec("vain", "c", "kill", "1", check=False)
+    node.wait_for("vain", "{.status.containerStatuses[0].restartCount}=1")
+    node.wait_ready("vain")
+    assert pods.container_status(node, "vain")["resources"] == {"requests": {"cpu": "50m"}}  # it came back with what it had
+    assert conditions(node, "vain")["PodResizePending"]["reason"] == "Infeasible"
     resize(node, "vain", requests={"cpu": "60m"})
     allocated(node, "vain", "cpu", "60m")
     assert conditions(node, "vain") == {}

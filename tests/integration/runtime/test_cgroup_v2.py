@@ -26,7 +26,7 @@ def _only_v2() -> None:
 def _play(root: Path, oci_runtime: str = "") -> None:
     async def scene(here: rig.Rig) -> None:
         assert here.engine._here.cgroups.version == 2
-        sandbox = await here.engine.run_sandbox(here.sandbox_config())
+        sandbox = await here.engine.run_sandbox(here.sandbox_config(cgroup_group="burstable"))
         neighbour = await here.run(sandbox, "sleep", "1000", name="neighbour")
         main = await here.run(sandbox, "sh", "-c", "setsid sleep 1001 & exit 3", name="main")
         assert (await here.ended(main)).exit_code == 3
