@@ -40,10 +40,11 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """The node and what is on it. ``pods``: those that run, as allocated; ``namespaces``: name -> labels."""
+    """The node and what is on it. ``pods``: those that run, as allocated; ``held``: by them; ``namespaces``: name -> labels."""
 
     node: JSON
     pods: Sequence[JSON]
+    held: requests.Load
     namespaces: Callable[[], dict[str, JSON]]
 
 
@@ -66,8 +67,8 @@ def _filters(pod: JSON, around: Surroundings) -> Iterator[Misfit | None]:
     yield of_node(pod, around.node)
     if host_ports.taken(pod, around.pods):
         yield Misfit(reasons=(host_ports.TAKEN,), hopeless=False)
-    if short := requests.insufficient(pod, around.pods, around.node):
-        yield Misfit(reasons=tuple(sorted(short)), hopeless=bool(requests.insufficient(pod, (), around.node)))
+    if short := requests.insufficient(pod, around.held, around.node):
+        yield Misfit(reasons=tuple(sorted(short)), hopeless=bool(requests.insufficient(pod, requests.load(()), around.node)))
     if why := topology_spread.violated(pod, around.node, around.pods):
         yield Misfit(reasons=(why,), hopeless=why == topology_spread.UNLABELLED)
     if why := pod_affinity.violated(pod, around.node, around.pods, around.namespaces):

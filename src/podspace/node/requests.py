@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from podspace.kube import quantity
@@ -17,27 +18,36 @@ Side = Literal["requests", "limits"]
 _ORDER = ("cpu", "memory", "ephemeral-storage")  # those first, others as they are named
 
 
-def insufficient(pod: JSON, others: Iterable[JSON], node: JSON) -> list[str]:
-    """Return the scheduler's words for what the node lacks, none if the Pod fits beside ``others`` (which run on the node)."""
-    room = allocatable(node)
-    wanted = of_pod(pod["spec"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the Pods of a node hold together, and how many they are."""
+
+    amounts: Counter[str]
+    pods: int
+
+
+def load(others: Iterable[JSON]) -> Load:
+    """Of all of these."""
     used: Counter[str] = Counter()
     count = 0
     for other in others:
         used.update(of_pod(other["spec"]))
         count += 1
-    crowded = ["Too many pods"] if "pods" in room and count + 1 > room["pods"] else []
-    return crowded + [f"Insufficient {name}" for name in _sorted(wanted) if wanted[name] + used[name] > room.get(name, 0)]
+    return Load(amounts=used, pods=count)
+
+
+def insufficient(pod: JSON, held: Load, node: JSON) -> list[str]:
+    """Return the scheduler's words for what the node lacks, none if the Pod fits beside what is held already."""
+    room, wanted = allocatable(node), of_pod(pod["spec"])
+    crowded = ["Too many pods"] if "pods" in room and held.pods + 1 > room["pods"] else []
+    return crowded + [f"Insufficient {name}" for name in _sorted(wanted) if wanted[name] + held.amounts[name] > room.get(name, 0)]
 
 
 def lacking(pod: JSON, others: Iterable[JSON], node: JSON) -> tuple[str, str] | None:
     """Return reason and message of a kubelet that refuses a Pod bound to it for want of room, None if it fits."""
-    room = allocatable(node)
-    wanted = of_pod(pod["spec"])
-    used: Counter[str] = Counter()
-    for other in others:
-        used.update(of_pod(other["spec"]) + Counter(pods=1))
+    room, wanted, held = allocatable(node), of_pod(pod["spec"]), load(others)
     wanted["pods"] = 1
+    used = held.amounts + Counter(pods=held.pods)
     for name in ("pods", *_sorted(wanted)):
         if wanted[name] + used[name] > room.get(name, 0):
             return f"OutOf{name}", f"Node didn't have enough resource: {shortage(name, wanted[name], used[name], room.get(name, 0))}"

@@ -14,7 +14,7 @@ import time
 from podspace import errors
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import claims, fit, neighbours, pod_affinity, support
+from podspace.node import claims, fit, neighbours, pod_affinity, requests, support
 from podspace.node.claim_controller import ClaimController
 from podspace.node.recorder import Recorder
 from podspace.store.change import Change
@@ -33,6 +33,7 @@ class Scheduler:
         self._recorder = recorder
         self._node_name = node_name
         self._postponed = asyncio.Event()
+        self._around: tuple[int, fit.Surroundings | None] = (0, None)
         self._sociable = False  # a Pod waits that wants to be with others, or without
 
     async def run(self) -> None:
@@ -95,11 +96,14 @@ class Scheduler:
                     continue
             return
 
-    async def _consider(self, pod: JSON) -> None:
+    async def _consider(self, told: JSON) -> None:
+        pod = self._store.get("pods", told["metadata"]["namespace"], told["metadata"]["name"])
+        if pod is None or pod["metadata"]["uid"] != told["metadata"]["uid"]:
+            return  # it is gone by now
         spec = pod["spec"]
         if spec.get("nodeName", self._node_name) != self._node_name and not neighbours.is_over(pod):
             self._recorder.warning(pod, "FailedScheduling", f"there is no node {spec['nodeName']} here; the Pod will not run")
-        if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp"):
+        if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp") or neighbours.is_over(pod):
             return
         if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
             words = f"there is no scheduler {spec['schedulerName']} here; the Pod waits until somebody binds it"
@@ -129,8 +133,17 @@ class Scheduler:
             await self._volumes.settle()
             if why_not := claims.obstacle(pod, self._store.get, node, self._store.list("pods")[0]):
                 return why_not
-        found = fit.misfit(pod, fit.Surroundings(node=node, pods=neighbours.of(self._store, pod), namespaces=self._namespaces))
+        found = fit.misfit(pod, self._surroundings(node))
         return None if found is None else found.sentence(pod["spec"])
+
+    def _surroundings(self, node: JSON) -> fit.Surroundings:
+        """Of now; looked at anew when anything has changed, not for each of many Pods that wait."""
+        revision, around = self._around
+        if around is None or revision != self._store.revision:
+            running = neighbours.of(self._store)
+            around = fit.Surroundings(node=node, pods=running, held=requests.load(running), namespaces=self._namespaces)
+            self._around = (self._store.revision, around)
+        return around
 
     def _namespaces(self) -> dict[str, JSON]:
         return {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._store.list("namespaces")[0]}

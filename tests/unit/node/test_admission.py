@@ -61,9 +61,10 @@ def test_two_pods_cannot_have_one_port_of_the_host(other: dict[str, Any], clash:
 def test_a_pod_needs_room_beside_those_that_run() -> None:
     node = {"status": {"allocatable": {"cpu": "2", "memory": "1Gi"}}}
     running = [raw({"containers": [asking("1500m")]})]
-    assert requests.insufficient(raw({"containers": [asking("500m")]}), running, node) == []
-    assert requests.insufficient(raw({"containers": [asking("501m")]}), running, node) == ["Insufficient cpu"]
-    assert requests.insufficient(raw({"containers": [asking("3", "2Gi")]}), [], node) == ["Insufficient cpu", "Insufficient memory"]
+    assert requests.insufficient(raw({"containers": [asking("500m")]}), requests.load(running), node) == []
+    assert requests.insufficient(raw({"containers": [asking("501m")]}), requests.load(running), node) == ["Insufficient cpu"]
+    greedy = raw({"containers": [asking("3", "2Gi")]})
+    assert requests.insufficient(greedy, requests.load([]), node) == ["Insufficient cpu", "Insufficient memory"]
 
 
 def test_init_containers_count_as_long_as_they_run_and_sidecars_always() -> None:

@@ -101,7 +101,7 @@ def test_a_kubelet_says_what_there_was_too_little_of() -> None:
     plain = {"spec": spec(holder())}
     words = "Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2"
     assert requests.lacking(plain, [plain, plain], node) == ("OutOfpods", words)
-    assert requests.insufficient(plain, [plain, plain], node) == ["Too many pods"]
+    assert requests.insufficient(plain, requests.load([plain, plain]), node) == ["Too many pods"]
 
 
 def test_huge_pages_of_the_machine_are_told_by_size(tmp_path: Any) -> None:
