@@ -6,7 +6,7 @@ Called by the server for every request. It knows who may do what and which handl
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -137,7 +137,12 @@ class Dispatcher:
             form=negotiate.form(http.headers.get("Accept", "")),
             identity=caller,
         )
-        return await _handler(target)(call)
+        try:
+            return await _handler(target)(call)
+        except errors.PodspaceError as error:
+            if not call.warnings:
+                raise
+            return _failed(http, error, call.warnings)  # what is dropped or deprecated is told beside why it was all in vain
 
 
 def _handler(target: routes.Target) -> Handler:
@@ -150,9 +155,9 @@ def _handler(target: routes.Target) -> Handler:
     return _BY_SUBRESOURCE.get((target.resource.plural, target.subresource), _BY_VERB[target.verb])
 
 
-def _failed(http: web.BaseRequest, error: errors.PodspaceError) -> web.StreamResponse:
+def _failed(http: web.BaseRequest, error: errors.PodspaceError, warnings: Sequence[str] = ()) -> web.StreamResponse:
     """The Status of a failure, logged once if it is ours."""
     failure = status_http.translate(error)
     if failure.code >= 500:
         _log.warning("%s %s: %s", http.method, http.path, error)
-    return respond.response(respond.body(failure.status), code=failure.code, headers=failure.headers)
+    return respond.response(respond.body(failure.status), code=failure.code, headers=failure.headers, warnings=warnings)
