@@ -27,23 +27,24 @@ def kept(node: Server, request: pytest.FixtureRequest) -> list[pods.Manifest]:
     return [{"name": "w", "hostPath": {"path": str(node.root / request.node.name), "type": "DirectoryOrCreate"}}]
 
 
-def written(node: Server, kept: list[pods.Manifest], name: str = "log") -> list[str]:
-    with open(f"{kept[0]['hostPath']['path']}/{name}") as file:
+def written(kept: list[pods.Manifest]) -> list[str]:
+    with open(f"{kept[0]['hostPath']['path']}/log") as file:
         return file.read().split()
 
 
 def test_hooks_run_after_the_start_and_before_the_stop(node: Server, kept: list[pods.Manifest]) -> None:
     script = "trap 'echo term >> /w/log; exit 0' TERM; echo begin >> /w/log; while :; do sleep 0.05; done"
     hooks = {"postStart": shell("sleep 0.3; echo started >> /w/log"), "preStop": shell("echo stopping >> /w/log; sleep 0.3")}
-    second = box("cat /w/log > /w/seen; sleep 600", "second", volumeMounts=MOUNT)
+    second = box("cat /w/log > /w/new; mv /w/new /w/seen; sleep 600", "second", volumeMounts=MOUNT)
     containers = [box(script, "first", volumeMounts=MOUNT, lifecycle=hooks), second]
     pods.create(node, pod("hooks", *containers, volumes=kept, terminationGracePeriodSeconds=30))
     node.wait_ready("hooks")
-    assert written(node, kept, "seen") == ["begin", "started"], "what comes after a hook waits for it"
+    seen = node.exec("hooks", "second", "sh", "-c", "while ! test -e /w/seen; do sleep 0.05; done; cat /w/seen")
+    assert seen.split() == ["begin", "started"], "what comes after a hook waits for it"
     node.kubectl("delete", "pod", "hooks", "--wait=false")
     node.exec("hooks", "second", "kill", "1", check=False)
     node.kubectl("wait", "--for=delete", "pod/hooks", "--timeout=60s", timeout=90)
-    assert written(node, kept) == ["begin", "started", "stopping", "term"]
+    assert written(kept) == ["begin", "started", "stopping", "term"]
 
 
 def test_a_container_whose_hook_runs_is_being_created(node: Server) -> None:
@@ -108,7 +109,7 @@ def test_a_hook_that_sleeps_and_the_grace_it_has(node: Server, kept: list[pods.M
     began = time.monotonic()
     node.kubectl("delete", "pod", "sleeper", timeout=60)
     assert time.monotonic() - began >= 2
-    assert written(node, kept) == ["term"]
+    assert written(kept) == ["term"]
 
 
 def test_a_hook_that_fails_is_told_and_one_without_end_is_cut_short(node: Server) -> None:
@@ -141,7 +142,7 @@ def test_sidecars_stop_after_the_others_in_reverse_order_and_their_hooks_begin_w
     pods.create(node, pod("waves", main, initContainers=sidecars, volumes=kept, terminationGracePeriodSeconds=30))
     node.wait_ready("waves")
     node.kubectl("delete", "pod", "waves", timeout=60)
-    assert written(node, kept) == ["hook", "main", "two", "one"]
+    assert written(kept) == ["hook", "main", "two", "one"]
 
 
 def test_the_stop_signal_is_the_containers_or_the_images(node: Server, kept: list[pods.Manifest]) -> None:
@@ -155,7 +156,7 @@ def test_the_stop_signal_is_the_containers_or_the_images(node: Server, kept: lis
     began = time.monotonic()
     node.kubectl("delete", "pod", "signals", timeout=90)
     assert time.monotonic() - began < 30
-    assert written(node, kept) == ["usr1"]
+    assert written(kept) == ["usr1"]
 
 
 def test_in_a_shared_process_namespace_everything_a_container_started_is_killed(node: Server) -> None:
