@@ -34,8 +34,8 @@ def waits(shows: str, words: str, *needs: str, because: str = "") -> Expected:
     return Expected(shows=shows, words=words, needs=needs, because=because)
 
 
-def refused(words: str, because: str) -> Expected:
-    return Expected(words=words, because=because)
+def refused(words: str, because: str = "", *needs: str) -> Expected:
+    return Expected(words=words, because=because, needs=needs)
 
 
 _CLAIMS = "there is no dynamic resource allocation"
@@ -43,7 +43,6 @@ _NO_NODE = "1 node(s) didn't match Pod's node affinity/selector."
 _SMALL = "it asks for more CPUs than some machines have"
 _WINDOWS = waits("0/1 Pending", _NO_NODE, because="it is for Windows")
 _APPARMOR = Expected(shows="(1/1 Running|0/1 AppArmor)", because="the kernel may have no AppArmor; then that is said")
-_LIMIT_RANGE = "its LimitRange or ResourceQuota is a cluster's"
 
 EXPECTED: Mapping[str, Expected] = {
     "admin/dns/busybox.yaml": runs(),
@@ -52,32 +51,42 @@ EXPECTED: Mapping[str, Expected] = {
     "admin/logging/two-files-counter-pod-agent-sidecar.yaml": runs("2/2", "fluentd-config"),
     "admin/logging/two-files-counter-pod-streaming-sidecar.yaml": runs("3/3"),
     "admin/logging/two-files-counter-pod.yaml": runs(),
-    "admin/resource/cpu-constraints-pod-2.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/cpu-constraints-pod-3.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/cpu-constraints-pod-4.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/cpu-constraints-pod.yaml": runs(),
-    "admin/resource/cpu-defaults-pod-2.yaml": runs(),
-    "admin/resource/cpu-defaults-pod-3.yaml": runs(),
-    "admin/resource/cpu-defaults-pod.yaml": runs(),
-    "admin/resource/limit-range-pod-1.yaml": runs("4/4"),
-    "admin/resource/limit-range-pod-2.yaml": runs("4/4", because=_LIMIT_RANGE),
-    "admin/resource/limit-range-pod-3.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/memory-constraints-pod-2.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/memory-constraints-pod-3.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/memory-constraints-pod-4.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/memory-constraints-pod.yaml": runs(),
-    "admin/resource/memory-defaults-pod-2.yaml": runs(),
-    "admin/resource/memory-defaults-pod-3.yaml": runs(),
-    "admin/resource/memory-defaults-pod.yaml": runs(),
-    "admin/resource/quota-mem-cpu-pod-2.yaml": runs(because=_LIMIT_RANGE),
-    "admin/resource/quota-mem-cpu-pod.yaml": runs(),
+    "admin/resource/cpu-constraints-pod-2.yaml": refused("maximum cpu usage per Container is 800m, but limit is 1500m", "", "cpu bounds"),
+    "admin/resource/cpu-constraints-pod-3.yaml": refused("minimum cpu usage per Container is 200m, but request is 100m", "", "cpu bounds"),
+    "admin/resource/cpu-constraints-pod-4.yaml": runs("1/1", "cpu bounds"),
+    "admin/resource/cpu-constraints-pod.yaml": runs("1/1", "cpu bounds"),
+    "admin/resource/cpu-defaults-pod-2.yaml": runs("1/1", "cpu defaults"),
+    "admin/resource/cpu-defaults-pod-3.yaml": runs("1/1", "cpu defaults"),
+    "admin/resource/cpu-defaults-pod.yaml": runs("1/1", "cpu defaults"),
+    "admin/resource/limit-range-pod-1.yaml": runs("4/4", "container bounds"),
+    "admin/resource/limit-range-pod-2.yaml": refused(
+        "maximum cpu usage per Pod is 2, but limit is 2400m", "", "container bounds", "pod bounds"
+    ),
+    "admin/resource/limit-range-pod-3.yaml": refused(
+        "memory max limit to request ratio per Pod is 2, but provided ratio is 3.000000", "", "memory ratio"
+    ),
+    "admin/resource/memory-constraints-pod-2.yaml": refused(
+        "maximum memory usage per Container is 1Gi, but limit is 1536Mi", "", "memory bounds"
+    ),
+    "admin/resource/memory-constraints-pod-3.yaml": refused(
+        "minimum memory usage per Container is 500Mi, but request is 100Mi", "", "memory bounds"
+    ),
+    "admin/resource/memory-constraints-pod-4.yaml": runs("1/1", "memory bounds"),
+    "admin/resource/memory-constraints-pod.yaml": runs("1/1", "memory bounds"),
+    "admin/resource/memory-defaults-pod-2.yaml": runs("1/1", "memory defaults"),
+    "admin/resource/memory-defaults-pod-3.yaml": runs("1/1", "memory defaults"),
+    "admin/resource/memory-defaults-pod.yaml": runs("1/1", "memory defaults"),
+    "admin/resource/quota-mem-cpu-pod-2.yaml": runs("1/1", "quota", because="on its page another has used up the quota"),
+    "admin/resource/quota-mem-cpu-pod.yaml": runs("1/1", "quota"),
     "admin/sched/pod1.yaml": runs(),
     "admin/sched/pod2.yaml": runs(),
     "admin/sched/pod3.yaml": waits("0/1 Pending", "there is no scheduler my-scheduler here"),
     "application/job/redis/redis-pod.yaml": runs(),
     "application/shell-demo.yaml": runs(),
-    "concepts/policy/limit-range/example-conflict-with-limitrange-cpu.yaml": runs(because=_LIMIT_RANGE),
-    "concepts/policy/limit-range/example-no-conflict-with-limitrange-cpu.yaml": runs(),
+    "concepts/policy/limit-range/example-conflict-with-limitrange-cpu.yaml": refused(
+        "must be less than or equal to cpu limit of 500m", "", "cpu of half a core"
+    ),
+    "concepts/policy/limit-range/example-no-conflict-with-limitrange-cpu.yaml": runs("1/1", "cpu of half a core"),
     "configmap/configure-pod.yaml": runs("1/1", "game-demo"),
     "configmap/env-configmap.yaml": waits("0/1 (Completed|CrashLoopBackOff)", "", "myconfigmap"),
     "debug/counter-pod-err.yaml": runs(),
@@ -221,7 +230,7 @@ EXPECTED: Mapping[str, Expected] = {
     "pods/topology-spread-constraints/two-constraints.yaml": runs(),
     "pods/two-container-pod.yaml": Expected(shows="1/2 NotReady"),
     "pods/user-namespaces-stateless.yaml": runs(),
-    "policy/high-priority-pod.yaml": refused("no PriorityClass with name high was found", "PriorityClasses are a cluster's"),
+    "policy/high-priority-pod.yaml": Expected(shows="(1/1 Running|0/1 Pending)", needs=("high",), because="it asks for 10 GiB of memory"),
     "secret/dotfile-secret.yaml": waits("0/1 (Completed|CrashLoopBackOff)", ""),
     "secret/optional-secret.yaml": runs(),
     "security/example-baseline-pod.yaml": runs(),

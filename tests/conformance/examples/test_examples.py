@@ -132,9 +132,9 @@ def _prepare(node: Server, trials: list[Trial]) -> None:
     namespaces = {trial.namespace for trial in trials} - {"default", "kube-system"}
     made: list[Any] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces)]
     for trial in trials:
-        for name in trial.expected.needs:
-            wanted = OBJECTS[name]
-            made.append(wanted | {"metadata": wanted["metadata"] | {"namespace": trial.namespace}})
+        for wanted in (OBJECTS[name] for name in trial.expected.needs):
+            place = {} if wanted["kind"] == "PriorityClass" else {"namespace": trial.namespace}
+            made.append(wanted | {"metadata": wanted["metadata"] | place})
     node.apply({"apiVersion": "v1", "kind": "List", "items": made})
 
 
