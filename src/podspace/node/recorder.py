@@ -138,9 +138,9 @@ def _again(event: JSON, now: str) -> JSON:
 
 
 async def drop_old(store: Store, *, now: float) -> int:
-    """Delete events last seen more than an hour ago; return how many."""
+    """Delete events that have been neither made nor seen again for an hour; return how many."""
     events, _ = store.list("events")
-    old = [e for e in events if now - times.parse(e.get("lastTimestamp") or e["metadata"]["creationTimestamp"]) > TTL_SECONDS]
+    old = [event for event in events if now - _last_seen(event) > TTL_SECONDS]
     for event in old:
         try:
             await store.delete("events", event["metadata"]["namespace"], event["metadata"]["name"], durable=False)
@@ -150,3 +150,9 @@ async def drop_old(store: Store, *, now: float) -> int:
             log.warning("old events stay: %s", error)
             break
     return len(old)
+
+
+def _last_seen(event: JSON) -> float:
+    """Whoever made it: events of others say when in one of several places, and may be about what was long ago."""
+    said = (event["metadata"]["creationTimestamp"], event.get("lastTimestamp"), (event.get("series") or {}).get("lastObservedTime"))
+    return max(times.parse(moment) for moment in said if moment)
