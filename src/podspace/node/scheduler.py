@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
 from podspace import errors
 from podspace.kube import times
@@ -49,7 +50,7 @@ class Scheduler:
         while True:
             pods, revision = self._store.list("pods")
             with self._store.watch("pods", since=revision) as watch:
-                for pod in pods:
+                for pod in pods:  # those for nodes that are not here, too
                     await self._consider(pod)
                 try:
                     async for change in watch:
@@ -150,7 +151,7 @@ class Scheduler:
 
     async def _look_again(self) -> None:
         """A Pod that left may have made room for those that wait."""
-        for pod in self._store.list("pods")[0]:
+        for pod in in_turn(self._store.list("pods")[0]):
             await self._consider(pod)
 
     async def _bind(self, pod: JSON) -> None:
@@ -189,6 +190,12 @@ class Scheduler:
         except errors.NotFound:
             return
         self._recorder.warning(pod, "FailedScheduling", message)
+
+
+def in_turn(pods: Iterable[JSON]) -> list[JSON]:
+    """Those that wait for a node, of higher priority first, then those that have waited longest. Pure."""
+    waiting = [pod for pod in pods if not pod["spec"].get("nodeName")]
+    return sorted(waiting, key=lambda pod: (-pod["spec"].get("priority", 0), pod["metadata"].get("creationTimestamp", "")))
 
 
 def with_condition(pod: JSON, condition: JSON) -> JSON:

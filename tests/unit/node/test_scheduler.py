@@ -67,3 +67,11 @@ def test_every_kind_of_volume_is_either_made_or_named() -> None:
 
     assert refused({}) == []  # nothing is asked of it
     assert refused({"server": "s", "path": "/"}) == [("spec.volumes[0].nfs", "NFS volumes need a cluster's storage")]
+
+
+def test_those_of_higher_priority_come_first_then_those_that_have_waited_longest() -> None:
+    def waiting(name: str, priority: int, second: int, **spec: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "creationTimestamp": f"2026-01-01T00:00:{second:02d}Z"}, "spec": {"priority": priority} | spec}
+
+    pods = [waiting("late", 0, 9), waiting("early", 0, 1), waiting("high", 7, 5), waiting("runs", 9, 0, nodeName="n")]
+    assert [pod["metadata"]["name"] for pod in scheduler.in_turn(pods)] == ["high", "early", "late"]

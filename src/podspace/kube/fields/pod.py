@@ -30,7 +30,7 @@ TYPES: Types = {
         "os": honoured("conformance/pods/test_scheduling.py::test_another_operating_system_is_not_this_nodes"),
         "overhead": honoured("conformance/pods/test_classes.py::test_a_runtime_class_brings_its_handler_overhead_and_place"),
         "preemptionPolicy": kept("No Pod is evicted to make room for another, whatever their priorities."),
-        "priority": kept("Pods are bound in the order they come; it is shown, and orders nothing."),
+        "priority": honoured("unit/node/test_scheduler.py::test_those_of_higher_priority_come_first_then_those_that_have_waited_longest"),
         "priorityClassName": honoured("conformance/pods/test_classes.py::test_a_priority_class_gives_its_number"),
         "readinessGates": honoured("conformance/pods/test_probes.py::test_readiness_gates_wait_for_conditions_of_others"),
         "resourceClaims": refused("there is no dynamic resource allocation"),
