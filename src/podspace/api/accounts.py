@@ -40,6 +40,8 @@ def identify(services: Services, token: str, audiences: tuple[str, ...]) -> Iden
     for resource, reference in (("pods", claims.pod), ("secrets", claims.secret)):
         if reference is not None:
             _bound(services, resource, claims.namespace, reference)
+    if claims.node is not None and claims.pod is None:
+        _bound(services, "nodes", "", claims.node)
     return Identity(
         name=claims.username,
         groups=tokens.groups(claims.namespace),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from podspace import errors
-from podspace.api import metadata, ownership, pod_policy, query
+from podspace.api import metadata, ownership, pod_policy, query, token_requests
 from podspace.api.call import Call
 from podspace.kube.json import JSON
 
@@ -88,6 +88,8 @@ def _admit(call: Call, obj: JSON) -> None:
             priorities, runtimes = classes
             admission.admit_pod(obj, priorities=priorities, runtimes=runtimes)
             limits.admit_pod(obj, call.store.list("limitranges", call.target.namespace)[0])
+        case "Secret":
+            token_requests.fill_secret(call, obj)
         case "Service":
             services.allocate(obj, {(one.get("spec") or {}).get("clusterIP", "") for one in call.store.list("services")[0]})
         case "PersistentVolumeClaim":

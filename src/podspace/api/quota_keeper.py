@@ -96,7 +96,7 @@ class QuotaKeeper:
         for quota in self._store.list(_KEY, namespace)[0]:
             hard = (quota.get("spec") or {}).get("hard") or {}
             status = {"hard": hard, "used": amounts.spelled(quotas.used(quota, self._objects(namespace)))}
-            with contextlib.suppress(errors.NotFound):
+            with contextlib.suppress(errors.NotFound, errors.Unavailable):  # a full disk is told to who writes; the next change comes
                 await self._store.mutate(_KEY, namespace, quota["metadata"]["name"], functools.partial(_with_status, status), durable=False)
 
 

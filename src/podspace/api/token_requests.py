@@ -1,10 +1,12 @@
-"""``kubectl create token``: a token for a ServiceAccount, for some audiences and some time, bound to a Pod or Secret if asked.
+"""``kubectl create token``: a token for a ServiceAccount, for some audiences and some time, bound to a Pod, Secret or Node if asked.
 
 Called by ``dispatch`` for serviceaccounts/X/token.
 Source: kubernetes pkg/registry/core/serviceaccount/storage/token.go, as seen on the wire.
 """
 
 from __future__ import annotations
+
+import base64
 
 from aiohttp import web
 
@@ -17,6 +19,8 @@ from podspace.tokens import Reference
 
 _GROUP = "authentication.k8s.io"
 _FIELD = "spec.expirationSeconds"
+_UID_ANNOTATION = "kubernetes.io/service-account.uid"
+_SECRET_SECONDS = 10 * 365 * 86400  # a real server's last for ever
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -75,11 +79,11 @@ def _bound(call: Call, reference: JSON | None) -> dict[str, Reference]:
     if not reference:
         return {}
     kind, version, name = reference.get("kind") or "", reference.get("apiVersion") or "", reference.get("name") or ""
-    if version != "v1" or kind not in ("Pod", "Secret"):
+    if version != "v1" or kind not in ("Pod", "Secret", "Node"):
         group, _, version = version.rpartition("/")
         raise errors.BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
     plural = kind.lower() + "s"
-    obj = call.store.get(plural, call.target.namespace, name)
+    obj = call.store.get(plural, "" if kind == "Node" else call.target.namespace, name)
     if obj is None:
         raise errors.NotFound.of(plural, name)
     uid = metadata.of(obj)["uid"]
@@ -97,3 +101,24 @@ def _bound(call: Call, reference: JSON | None) -> dict[str, Reference]:
     found = {kind.lower(): Reference(name=name, uid=uid)}
     node = call.store.get("nodes", "", (obj.get("spec") or {}).get("nodeName") or "") if kind == "Pod" else None
     return found | ({"node": Reference(name=metadata.name_of(node), uid=metadata.of(node)["uid"])} if node else {})
+
+
+def fill_secret(call: Call, secret: JSON) -> None:
+    """Put a token into a new Secret of the type that asks for one: good as long as the Secret and its account are there. In place."""
+    from podspace.kube import validation_kinds
+
+    fields = metadata.of(secret)
+    name = (fields.get("annotations") or {}).get(validation_kinds.TOKEN_ANNOTATION)
+    if secret.get("type") != validation_kinds.TOKEN_TYPE or not name or call.services.tokens is None:
+        return
+    account = call.store.get("serviceaccounts", call.target.namespace, name)
+    if account is None:
+        return  # its token would be good for nothing
+    own = Reference(name=name, uid=metadata.of(account)["uid"])
+    bound = Reference(name=metadata.name_of(secret), uid=fields["uid"])
+    token, _ = call.services.tokens.issue(call.target.namespace, own, now=call.services.now(), seconds=_SECRET_SECONDS, secret=bound)
+    bundle = call.store.get("configmaps", call.target.namespace, "kube-root-ca.crt") or {}
+    said = {"ca.crt": (bundle.get("data") or {}).get("ca.crt", ""), "namespace": call.target.namespace, "token": token}
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in said.items() if text}
+    secret["data"] = dict(sorted({**(secret.get("data") or {}), **encoded}.items()))
+    fields["annotations"] = dict(sorted({**fields["annotations"], _UID_ANNOTATION: own.uid}.items()))

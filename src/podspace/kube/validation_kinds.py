@@ -21,8 +21,8 @@ _SECRET_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
 _DOCKER_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
-_TOKEN_TYPE = "kubernetes.io/service-account-token"
-_TOKEN_ANNOTATION = "kubernetes.io/service-account.name"
+TOKEN_TYPE = "kubernetes.io/service-account-token"
+TOKEN_ANNOTATION = "kubernetes.io/service-account.name"
 _BASIC_AUTH = "kubernetes.io/basic-auth"
 _TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
@@ -59,8 +59,8 @@ def secret(report: Report, obj: JSON) -> None:
     if sum(_decoded_size(value) for value in data.values()) > SIZE_LIMIT:
         report.too_long("data", SIZE_LIMIT)
     kind = obj.get("type", "")
-    if kind == _TOKEN_TYPE and not ((obj.get("metadata") or {}).get("annotations") or {}).get(_TOKEN_ANNOTATION):
-        report.required(f"metadata.annotations[{_TOKEN_ANNOTATION}]")
+    if kind == TOKEN_TYPE and not ((obj.get("metadata") or {}).get("annotations") or {}).get(TOKEN_ANNOTATION):
+        report.required(f"metadata.annotations[{TOKEN_ANNOTATION}]")
     elif kind in _DOCKER_KEYS:
         _docker_config(report, data, _DOCKER_KEYS[kind])
     elif kind == _BASIC_AUTH and not ("username" in data or "password" in data):

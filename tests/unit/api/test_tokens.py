@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -233,5 +234,33 @@ def test_who_is_no_administrator_acts_as_nobody_else(only_tokens: None) -> None:
         answer = await client.get(f"{N}/pods", Authorization=f"Bearer {text}", Impersonate_User="root", Impersonate_Group="system:masters")
         assert answer.status == 403
         assert 'cannot impersonate resource "users" in API group "" at the cluster scope' in answer.message
+
+    played(scene)
+
+
+def test_a_secret_that_asks_for_a_token_gets_one_that_ends_with_it() -> None:
+    async def scene(client: Client) -> None:
+        uid = (await account(client, "web"))["metadata"]["uid"]
+        asked = {"name": "web-token", "annotations": {"kubernetes.io/service-account.name": "web"}}
+        made = await client.post(f"{N}/secrets", {"metadata": asked, "type": "kubernetes.io/service-account-token"})
+        assert made.status == 201, made.text
+        assert made.json["metadata"]["annotations"]["kubernetes.io/service-account.uid"] == uid
+        text = base64.b64decode(made.json["data"]["token"]).decode()
+        assert (await who(client, text))["user"]["username"] == "system:serviceaccount:default:web"
+        await client.delete(f"{N}/secrets/web-token")
+        assert "secrets default/web-token has been deleted" in (await who(client, text))["error"]
+
+    played(scene)
+
+
+def test_a_token_can_be_bound_to_a_node() -> None:
+    async def scene(client: Client) -> None:
+        await client.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+        answer = await token(client, "default", boundObjectRef={"kind": "Node", "apiVersion": "v1", "name": "n"})
+        text = answer.json["status"]["token"]
+        extra = (await who(client, text))["user"]["extra"]
+        assert extra["authentication.kubernetes.io/node-name"] == ["n"]
+        await client.delete("/api/v1/nodes/n")
+        assert "has been deleted" in (await who(client, text))["error"]
 
     played(scene)
