@@ -183,7 +183,8 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     )
     agent = NodeAgent(context)
     mapped = not await engine.missing_for_user_namespaces()
-    node = registration.Registration(store, settings, facts, runtime_version=engine.runtime_name, user_namespaces=mapped)
+    abilities = registration.Abilities(user_namespaces=mapped, huge_pages=engine.counts_huge_pages)
+    node = registration.Registration(store, settings, facts, abilities, runtime_version=engine.runtime_name)
     host, port = certificates.split_listen(settings.listen)
     pki = certificates.ensure(settings.paths.certificates, listen=settings.listen, node_ip=next(iter(facts.ips), ""))
     api = ApiServer(

@@ -16,6 +16,7 @@ import shutil
 import socket
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from podspace import __version__, errors
@@ -64,15 +65,23 @@ def _memory_bytes() -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What the engine can do here and elsewhere cannot."""
+
+    user_namespaces: bool
+    huge_pages: bool
+
+
 class Registration:
     """Keeps this machine's Node and Lease in the store."""
 
-    def __init__(self, store: Store, settings: Settings, facts: NodeFacts, *, runtime_version: str, user_namespaces: bool) -> None:
+    def __init__(self, store: Store, settings: Settings, facts: NodeFacts, abilities: Abilities, *, runtime_version: str) -> None:
         self._store = store
         self._settings = settings
         self._facts = facts
         self._runtime_version = runtime_version
-        self._user_namespaces = user_namespaces
+        self._abilities = abilities
 
     async def register(self) -> None:
         """Create the Node, or bring its status up to date; labels and taints that a user set are kept."""
@@ -133,8 +142,8 @@ class Registration:
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": self._status(now, architecture)}
 
     def _status(self, now: str, architecture: str) -> JSON:
-        huge = _huge_pages()
-        features = {"recursiveReadOnlyMounts": mounts.knows_recursive_readonly(), "userNamespaces": self._user_namespaces}
+        huge = _huge_pages() if self._abilities.huge_pages else {}  # what nothing is held to is not offered
+        features = {"recursiveReadOnlyMounts": mounts.knows_recursive_readonly(), "userNamespaces": self._abilities.user_namespaces}
         size = {
             "cpu": str(self._facts.cpu_milli // 1000),
             "ephemeral-storage": f"{self._facts.storage_bytes // 1024}Ki",

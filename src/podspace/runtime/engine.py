@@ -58,6 +58,11 @@ class Engine:
         """Programs by the name a RuntimeClass gives as its handler; "" is the default."""
         return self._here.runtimes.handlers
 
+    @property
+    def counts_huge_pages(self) -> bool:
+        """Whether the kernel holds a container to its limit of huge pages."""
+        return self._here.machine.hugetlb
+
     async def missing_for_user_namespaces(self) -> str:
         """Why no sandbox can have one of its own, "" if it can."""
         return await userns.missing(self._here)

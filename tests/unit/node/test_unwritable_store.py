@@ -44,7 +44,8 @@ def test_the_lease_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     facts = NodeFacts(name="n", ips=("192.0.2.1",), cpu_milli=1000, memory_bytes=1 << 30)
 
     async def main() -> None:
-        node = registration.Registration(store, Settings(), facts, runtime_version="crun", user_namespaces=True)  # type: ignore[arg-type]
+        abilities = registration.Abilities(user_namespaces=True, huge_pages=True)
+        node = registration.Registration(store, Settings(), facts, abilities, runtime_version="crun")  # type: ignore[arg-type]
         running = asyncio.ensure_future(node.run())
         while store.tried < 3:  # noqa: ASYNC110 - every turn of the loop is a try
             await asyncio.sleep(0)
