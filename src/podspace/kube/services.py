@@ -121,6 +121,15 @@ def variables(services: Iterable[JSON]) -> dict[str, str]:
     return found
 
 
+def api_links(service: JSON) -> dict[str, str]:
+    """``KUBERNETES_PORT`` and the rest of Docker's old way for the API server's own Service.
+
+    Every Pod of a cluster has them and some print them; no client takes them for a way to the server, as it would KUBERNETES_SERVICE_HOST.
+    """
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return _links("KUBERNETES", API_ADDRESS, ports) if ports else {}
+
+
 def _links(prefix: str, address: str, ports: Iterable[JSON]) -> dict[str, str]:
     found: dict[str, str] = {}
     for index, port in enumerate(ports):

@@ -229,8 +229,9 @@ def _failed(context: NodeContext, pod: Pod, state: PodState, container: Containe
 
 
 def _services(context: NodeContext, pod: Pod) -> dict[str, str]:
-    """Variables of the namespace's Services unless the Pod wants none; those of the API server where it can be reached."""
-    found: dict[str, str] = {}
+    """Variables of the namespace's Services unless the Pod wants none; those of the API server, and where it can be reached the way."""
+    api = context.lookup("services", "default", "kubernetes")
+    found = services.api_links(api) if api is not None else {}
     if pod.spec.get("enableServiceLinks", True):
         found |= services.variables(context.store.list("services", pod.namespace)[0])
     found.update(api_address.variables(pod, certificates.split_listen(context.settings.listen), next(iter(context.facts.ips), "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -307,3 +308,4 @@ def test_services_are_told_as_variables_unless_links_are_off(node: Server) -> No
         seen = pods.output(node, name)
         assert (f"LINKS_SERVICE_HOST={address}" in seen) is told
         assert not [line for line in seen if line.startswith("KUBERNETES_SERVICE_HOST=")]
+        assert [line for line in seen if re.fullmatch(r"KUBERNETES_PORT=tcp://[0-9.]+:443", line)], "as everywhere, with links or without"
