@@ -140,3 +140,23 @@ def test_every_field_of_every_served_kind_has_its_number(model: str) -> None:
             assert name in known, f"{model}.{name}"
             shape = ("[]" if known[name].is_list else "{}" if known[name].is_map else "", known[name].is_pointer)
             assert shape == (field.type.shape[:2], field.pointer), f"{model}.{name}"
+
+
+def wire(message: str, **fields: bytes | str) -> bytes:
+    """A message of strings and messages, in the numbers of the table."""
+    numbers = {field.name: number for number, field in protobuf._table()[message].items()}
+    found = b""
+    for name, value in fields.items():
+        raw = value.encode() if isinstance(value, str) else value
+        found += bytes([numbers[name] << 3 | 2, len(raw)]) + raw
+    return found
+
+
+def test_an_event_of_the_other_group_is_read_by_its_own_numbers() -> None:
+    regarding = wire("ObjectReference", kind="Pod", name="p", namespace="n")
+    event = wire("events_v1.Event", metadata=wire("ObjectMeta", name="e"), note="hello", reason="R", regarding=regarding, type="Normal")
+    head = b"\x0a" + bytes([len(b"events.k8s.io/v1")]) + b"events.k8s.io/v1" + b"\x12\x05Event"
+    body = protobuf.MAGIC + b"\x0a" + bytes([len(head)]) + head + b"\x12" + bytes([len(event)]) + event
+    decoded = decode.decode(body, decode.PROTOBUF_TYPE, resources.EVENTS_V1).obj
+    assert (decoded["note"], decoded["regarding"]["name"], decoded["metadata"]["name"]) == ("hello", "p", "e")
+    assert decoded["apiVersion"] == "events.k8s.io/v1"
