@@ -27,11 +27,11 @@ def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = Non
     if entries is None:
         entries = ownership.updated(call, old, wanted, sent)
     metadata.keep_old(wanted, old)
-    call.strategy.prepare_update(wanted, old, call.target.subresource)
-    metadata.own(wanted, entries)
     resource = call.target.resource
     if not call.target.subresource and wanted.get("spec"):
-        _admit(call, old, wanted)
+        _admit(call, old, wanted)  # before the strategy: what is put back is no change that counts a generation
+    call.strategy.prepare_update(wanted, old, call.target.subresource)
+    metadata.own(wanted, entries)
     causes = validation.validate_update(resource.kind, wanted, old, call.target.subresource)
     if causes:
         raise errors.Invalid(resource.kind, call.target.name, causes, group=resource.group)

@@ -293,3 +293,18 @@ def test_a_namespace_that_is_emptied_loses_what_comes_meanwhile_too() -> None:
                     await namespaces.batch()
 
     played(scene)
+
+
+def test_a_manifest_that_does_not_repeat_what_was_added_changes_nothing() -> None:
+    async def scene(client: Client) -> None:
+        manifest = pod("p", tolerations=[{"key": "mine", "operator": "Exists", "effect": "NoSchedule"}])
+        made = (await client.post(PODS, manifest)).json
+        assert len(made["spec"]["tolerations"]) == 3
+        assert (await client.put(f"{PODS}/p", manifest)).json == made
+        apply = {"Content_Type": "application/apply-patch+yaml"}
+        address = f"{PODS}/p?fieldManager=m&force=true"
+        first = (await client.send("PATCH", address, json.dumps(manifest), **apply)).json
+        assert first["metadata"]["generation"] == 1
+        assert (await client.send("PATCH", address, json.dumps(manifest), **apply)).json == first
+
+    played(scene)
