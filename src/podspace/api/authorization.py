@@ -60,7 +60,7 @@ def allows(identity: Identity, wanted: Attributes) -> bool:
         return wanted.group in ("authentication.k8s.io", "authorization.k8s.io")
     if identity.rights != "view" or not wanted.namespace or wanted.namespace != identity.namespace:
         return False
-    known = resources.lookup(wanted.group, "v1", wanted.resource)
+    known = resources.lookup(wanted.group, "v1beta1" if wanted.group == resources.METRICS_GROUP else "v1", wanted.resource)
     return (
         wanted.verb in _READ
         and known is not None

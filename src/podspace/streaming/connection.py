@@ -90,7 +90,7 @@ class Connection:
         except OSError as error:
             if self._data.gone:
                 raise
-            await self._fail(str(error))
+            await self._fail(str(error.strerror or error).lower())
             return
         await self._data.finish()
         await self._error.finish()

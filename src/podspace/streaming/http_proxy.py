@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from podspace.wire import html_links
 
 DIAL_SECONDS = 30.0
 PAGE_BYTES = 4 * 1024 * 1024  # a larger page keeps its links as they are
-_HEAD_BYTES = 64 * 1024
+_STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-9]\d\d)(?: .*)?")
 _HOP_BY_HOP = (
     *("Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer"),
     *("Transfer-Encoding", "Upgrade", "Expect"),
@@ -226,14 +227,18 @@ def _request_head(request: web.Request, place: Place) -> bytes:
 
 
 def _response_head(head: bytes) -> tuple[int, CIMultiDict[str]]:
-    """Raises: ValueError."""
-    first, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    """Raises: ValueError for what could not be passed on as it is: a container may mean harm."""
+    first, *lines = head.decode("utf-8", "replace").removesuffix("\r\n\r\n").split("\r\n")
+    found = _STATUS_LINE.fullmatch(first)
+    if found is None:
+        raise ValueError("malformed HTTP response")
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines:
         name, colon, value = line.partition(":")
-        if colon:
-            headers.add(name.strip(), value.strip())
-    return int(first.split()[1]), headers
+        if not colon or not name or not name.isascii() or not name.isprintable() or " " in name or any(char in value for char in "\r\n\0"):
+            raise ValueError("malformed MIME header")
+        headers.add(name, value.strip())
+    return int(found[1]), headers
 
 
 async def _refused(request: web.Request, status: int, headers: CIMultiDict[str], reader: asyncio.StreamReader) -> web.StreamResponse:

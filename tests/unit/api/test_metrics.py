@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 
 import pytest
 
-from podspace.api import metrics
+from podspace.api import authorization, metrics
+from podspace.api.identity import Identity
 from podspace.kube.json import JSON
 from podspace.kube.metrics import Reading
 from tests.unit.api.serving import Client, played, pod
@@ -112,3 +114,11 @@ def test_a_table_has_the_columns_of_metrics_server() -> None:
         assert told["rows"][0]["cells"][2] == "2Mi"
 
     played(scene)
+
+
+def test_who_may_view_a_namespace_may_measure_it_and_no_node() -> None:
+    viewer = Identity(name="system:serviceaccount:n:v", groups=("system:serviceaccounts",), rights="view", namespace="n")
+    pods = authorization.Attributes(verb="list", resource="pods", group="metrics.k8s.io", namespace="n")
+    assert authorization.allows(viewer, pods)
+    assert not authorization.allows(viewer, dataclasses.replace(pods, namespace="other"))
+    assert not authorization.allows(viewer, dataclasses.replace(pods, resource="nodes", namespace=""))

@@ -215,3 +215,42 @@ def test_nobody_listening_is_said_in_gos_words(headers: dict[str, str]) -> None:
                 assert await answer.text() == f"error trying to reach service: dial tcp 127.0.0.1:{port}: connect: connection refused"
 
     played(scene())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense",
+        b"HTTP/1.1 abc Hm",
+        b"HTTP/1.1 101 Ok\r\nno colon",
+        b"HTTP/1.1 101 Ok\r\nX: a\nInjected: b",
+        b"HTTP/1.1 101 Ok\r\nX y: a",
+        b"\xff\xfe",
+    ],
+)
+def test_a_head_that_is_none_is_an_error_of_the_pods(head: bytes) -> None:
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def scene() -> None:
+        server = await asyncio.start_server(behind, "127.0.0.1", 0)
+        async with server:
+            place = http_proxy.Place(scheme="http", host="127.0.0.1", port=server.sockets[0].getsockname()[1], path="/", prefix=PREFIX)
+
+            async def front(request: web.Request) -> web.StreamResponse:
+                with pytest.raises(errors.Unavailable, match="error trying to reach service: malformed"):
+                    await http_proxy.forward(request, place)
+                return web.Response(text="refused")
+
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+            async with (
+                _listening(front) as outer,
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{outer}/", headers=upgrade) as answer,
+            ):
+                assert await answer.text() == "refused"
+
+    played(scene())
