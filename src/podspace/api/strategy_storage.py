@@ -23,10 +23,19 @@ class _StorageStrategy(Strategy):
         super().prepare_create(obj)
         obj.pop("status", None)
         obj["status"] = self.first_status(obj)
-        fields = metadata.of(obj)
-        finalizers = list(fields.get("finalizers") or ())
+        self._protect(obj)
+
+    def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
+        """A manifest put in the place of another does not say that the protection shall go; a controller would put it back."""
+        if not metadata.is_terminating(new) and self.protection in metadata.finalizers_of(old):
+            self._protect(new)
+        super().prepare_update(new, old, subresource)
+
+    def _protect(self, obj: JSON) -> None:
+        finalizers = metadata.finalizers_of(obj)
         if self.protection not in finalizers:
-            fields["finalizers"] = [*finalizers, self.protection]
+            metadata.of(obj)["finalizers"] = [*finalizers, self.protection]
+            metadata.order(obj)
 
     def first_status(self, obj: JSON) -> JSON:
         return {"phase": "Pending"}

@@ -308,3 +308,20 @@ def test_a_manifest_that_does_not_repeat_what_was_added_changes_nothing() -> Non
         assert (await client.send("PATCH", address, json.dumps(manifest), **apply)).json == first
 
     played(scene)
+
+
+def test_a_claim_put_again_keeps_its_protection() -> None:
+    path = "/api/v1/namespaces/default/persistentvolumeclaims"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "none"}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": spec}
+
+    async def scene(client: Client) -> None:
+        made = (await client.post(path, claim)).json
+        assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+        assert (await client.put(f"{path}/c", claim)).json == made
+        await client.delete(f"{path}/c")
+        freed = await client.patch(f"{path}/c", {"metadata": {"finalizers": None}})
+        assert freed.status == 200
+        assert (await client.get(f"{path}/c")).status == 404
+
+    played(scene)
