@@ -43,6 +43,13 @@ class QuotaKeeper:
             self._check(resource, namespace, obj)
             yield
 
+    def hold(self, resource: Resource, namespace: str, obj: JSON, old: JSON) -> None:
+        """Make sure that an object may become this; inside of ``Store.mutate`` nobody can write in between.  Raises: Forbidden."""
+        from podspace.kube import quotas
+
+        for quota in self._store.list(_KEY, namespace)[0]:
+            quotas.check_growth(resource, obj, old, quota, quotas.used(quota, self._objects(namespace)))
+
     def _check(self, resource: Resource, namespace: str, obj: JSON) -> None:
         from podspace.kube import quotas
 

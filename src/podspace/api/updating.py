@@ -52,10 +52,15 @@ def _admit(call: Call, old: JSON, wanted: JSON) -> None:
 
 
 def _hold(call: Call, old: JSON, wanted: JSON) -> None:
-    """What the Pod Security Standards say of the change.  Raises: Forbidden, Invalid."""
+    """What the namespace's standards, ranges and quotas say of the change.  Raises: Forbidden, Invalid."""
     match call.target.resource.kind, call.target.subresource:
         case ("Pod", "" | "ephemeralcontainers") if wanted.get("spec") != old.get("spec"):
             pod_policy.check_pod(call, wanted)
+        case ("Pod", "resize") if wanted.get("spec") != old.get("spec"):
+            from podspace.kube import limits
+
+            limits.check_pod(wanted, call.store.list("limitranges", call.target.namespace)[0])
+            call.services.quotas.hold(call.target.resource, call.target.namespace, wanted, old)
         case ("Namespace", ""):
             pod_policy.check_namespace(call, wanted, old)
 

@@ -54,7 +54,12 @@ def admit_pod(pod: JSON, ranges: Iterable[JSON]) -> None:
     found = list(ranges)
     for limit_range in found:
         _fill(pod, limit_range)
-    for limit_range in found:
+    check_pod(pod, found)
+
+
+def check_pod(pod: JSON, ranges: Iterable[JSON]) -> None:
+    """Hold a Pod against its namespace's ranges.  Raises: Forbidden."""
+    for limit_range in ranges:
         _refuse("pods", pod, list(_pod_complaints(pod["spec"], limit_range)))
 
 

@@ -154,6 +154,23 @@ def check(resource: Resource, obj: JSON, quota: JSON, present: Mapping[str, Quan
         raise _forbidden(resource, obj, f"exceeded quota: {quota_name}, requested: {asked}, used: {has}, limited: {most}")
 
 
+def check_growth(resource: Resource, obj: JSON, old: JSON, quota: JSON, present: Mapping[str, Quantity]) -> None:
+    """Raise Forbidden unless what the object needs more than it did fits into what the quota leaves. ``present``: with the old one."""
+    if not covers(quota, resource, obj):
+        return
+    hard, before = amounts.of((quota.get("spec") or {}).get("hard")), usage(resource, old)
+    more = {
+        name: Quantity(nanos=amount.nanos - before.get(name, amounts.ZERO).nanos, family=amount.family)
+        for name, amount in usage(resource, obj).items()
+        if name in hard
+    }
+    exceeded = sorted(name for name, amount in more.items() if 0 < amount.nanos > hard[name].nanos - present[name].nanos)
+    if exceeded:
+        asked, has, most = (_printed(values, exceeded) for values in (more, present, hard))
+        words = f"exceeded quota: {quota['metadata']['name']}, requested: {asked}, used: {has}, limited: {most}"
+        raise _forbidden(resource, obj, words)
+
+
 def _missing(spec: JSON, hard: Amounts) -> str:
     """``limits.cpu for: a,b; limits.memory for: a``: a quota on these can only be kept if every container says something."""
     found: dict[str, set[str]] = {}

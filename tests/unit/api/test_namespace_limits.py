@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -97,6 +98,27 @@ def test_a_range_that_contradicts_itself_is_refused() -> None:
         answer = await client.post(f"{N}/limitranges", {"metadata": {"name": "lr"}, "spec": {"limits": [item]}})
         assert answer.status == 422
         assert 'spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1' in answer.message
+
+    played(scene)
+
+
+def test_a_resize_is_held_against_ranges_and_by_what_it_adds_against_quotas() -> None:
+    async def scene(client: Client) -> None:
+        async def resize(cpu: str) -> str:
+            body = json.dumps({"spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": cpu}}}]}})
+            answer = await client.send("PATCH", f"{N}/pods/a/resize", body, Content_Type="application/strategic-merge-patch+json")
+            return "" if answer.status == 200 else answer.message
+
+        await quota(client, {"hard": {"pods": "1", "requests.cpu": "1500m"}})
+        assert (await client.post(f"{N}/pods", pod("a", containers=[container(requests={"cpu": "1"})]))).status == 201
+        assert await resize("1500m") == ""
+        await used(client, {"pods": "1", "requests.cpu": "1500m"})
+        assert await resize("2") == (
+            'pods "a" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=1500m, limited: requests.cpu=1500m'
+        )
+        assert await resize("200m") == ""
+        await limit(client, type="Container", min={"cpu": "100m"})
+        assert await resize("50m") == 'pods "a" is forbidden: minimum cpu usage per Container is 100m, but request is 50m'
 
     played(scene)
 
