@@ -15,7 +15,7 @@ from podspace.aio import together
 from podspace.node import pod_state
 from podspace.node.context import NodeContext
 from podspace.node.decide import NANOS, Observed, restart_trigger
-from podspace.node.pod import Pod, PodUid, Role
+from podspace.node.pod import Pod, PodUid
 from podspace.node.pod_state import PodState, crash_key
 from podspace.runtime.model import ContainerId, ContainerState
 
@@ -38,16 +38,26 @@ async def kill_all(context: NodeContext, pod: Pod, state: PodState, observed: Ob
     state.done_with = {status.id for status in instances}
     _write(_file(context.settings.paths.pods, pod.uid), state.done_with)
     context.crashes.advance(crash_key(pod.uid, trigger), state.ended_at(trigger.name, exited.finished_nanos / NANOS))
-    running = [status for status in instances if status.state is not ContainerState.EXITED]
-    for status in running:
-        container = pod.find(status.config.name)
-        path = container.field_path if container is not None and container.role is not Role.EPHEMERAL else ""
-        words = f"Stopping container {status.config.name}, all containers will be restarted"
-        context.recorder.normal(pod.raw, "Killing", words, field_path=path)
-    await together.every(context.engine.stop_container(status.id, 0) for status in running)
     for status in instances:
         state.problems.pop(status.config.name, None)
         state.retry_at.pop(status.config.name, None)
+    await finish(context, pod, state)
+
+
+async def finish(context: NodeContext, pod: Pod, state: PodState) -> None:
+    """Kill what still runs of the instances that are done with: now, or what a server that was killed meanwhile did not get to.
+
+    Raises: TimedOut. Nothing may be started in their place before.
+    """
+    if not state.done_with:
+        return
+    instances = pod_state.instances(context.engine, pod.uid)
+    running = [status for status in instances if status.id in state.done_with and status.state is not ContainerState.EXITED]
+    for status in running:
+        container = pod.find(status.config.name)
+        words = f"Stopping container {status.config.name}, all containers will be restarted"
+        context.recorder.normal(pod.raw, "Killing", words, field_path=container.field_path if container is not None else "")
+    await together.every(context.engine.stop_container(status.id, 0) for status in running)
 
 
 def _file(pods: Path, uid: PodUid) -> Path:

@@ -175,6 +175,7 @@ class PodWorker:
     async def _round(self, puller: Puller, stopper: Stopper, hooks: PostStarts) -> float | None:
         if resizer.reconsider(self._context, self._raw, self.state.resize):
             self.pod = parse(self._raw)
+        await restart_all.finish(self._context, self.pod, self.state)
         observed = self._observe()
         self.state.note_exits(self._context, self.pod, observed)
         if observed.sandbox is None and not await self._admit():
