@@ -99,6 +99,9 @@ def words_of(url: URL, error: Exception) -> str:
     """Why there was no answer, as Go words it."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "EOF"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        plain = "WRONG_VERSION_NUMBER" in str(error) or "record layer failure" in str(error)
+        return "http: server gave HTTP response to HTTPS client" if plain else f"tls: {error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return attempts.dial_words(url.host or "", url.port or 0, error.os_error)
     return str(error) or type(error).__name__

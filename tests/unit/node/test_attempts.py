@@ -18,8 +18,10 @@ from podspace import certificates, errors
 from podspace.node import attempt_grpc, attempt_http, attempts, handlers
 from podspace.node.handlers import Exec, HttpGet, TcpSocket
 from podspace.node.probes import Answer
+from podspace.node.recorder import Recorder
 from podspace.runtime.engine import Engine
 from podspace.runtime.model import ContainerId, ExecResult
+from tests.unit.node.builders import pod
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
@@ -132,6 +134,31 @@ def test_no_certificate_is_verified(tmp_path: Path) -> None:
         return web.Response(text="secret")
 
     assert ask(answer, lambda port: http(port, scheme="HTTPS"), tls=_self_signed(tmp_path)) == [(Answer.SUCCESS, "secret")]
+
+
+def test_https_is_not_spoken_by_everybody() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="plain")
+
+    words = 'Get "https://127.0.0.1:PORT/": http: server gave HTTP response to HTTPS client'
+    assert ask(answer, lambda port: http(port, scheme="HTTPS")) == [(Answer.FAILURE, words)]
+
+
+def test_a_hook_falls_back_to_http_and_tells_so() -> None:
+    told: list[str] = []
+    recorder = cast(Recorder, SimpleNamespace(warning=lambda obj, reason, message: told.append(reason)))
+
+    async def answer(request: web.Request) -> web.Response:
+        assert "Authorization" not in request.headers
+        return web.Response(status=500)
+
+    async def run() -> str:
+        async with serving(answer) as port:
+            wanted = http(port, scheme="HTTPS", Authorization="secret")
+            return await attempt_http.hook(recorder, pod(), target(), wanted)
+
+    assert asyncio.run(run()) == "", "any answer will do"
+    assert told == ["LifecycleHTTPFallback"]
 
 
 def _self_signed(folder: Path) -> ssl.SSLContext:
