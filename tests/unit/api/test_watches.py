@@ -173,3 +173,24 @@ def test_a_thousand_watchers_share_one_encoding() -> None:
             watch.close()
 
     played(scene)
+
+
+def test_a_quiet_stream_carries_bookmarks_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers_watch, "_BOOKMARK_SECONDS", 0.1)
+    monkeypatch.setattr(handlers_watch, "_LAST_BOOKMARK_SECONDS", 0.0)
+
+    async def scene(client: Client) -> None:
+        now = await revision(client)
+        async with client.watch(f"{WATCH}&resourceVersion={now}&allowWatchBookmarks=true&timeoutSeconds=30") as events:
+            first = await next_event(events)
+            assert (first["type"], first["object"]["metadata"]) == ("BOOKMARK", {"resourceVersion": now})
+            assert (await next_event(events))["type"] == "BOOKMARK"
+            made = (await client.post(LIST, configmap("c"))).json
+            seen = await next_event(events)
+            while seen["type"] == "BOOKMARK" and seen["object"]["metadata"]["resourceVersion"] == now:
+                seen = await next_event(events)
+            assert seen == {"type": "ADDED", "object": made}
+            later = await next_event(events)
+            assert later["object"]["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+    played(scene)
