@@ -157,6 +157,17 @@ class OciRuntime:
                 log.warning("%s left state it cannot delete, removing %s: %s", self.program.name, state, error)
                 await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
 
+    async def forget(self, identifier: str) -> None:
+        """The same for one whose processes are dead and whose cgroup the caller removes.
+
+        Then crun has nothing left but a folder, unless systemd or a hook is to be told. Source: crun's libcrun_container_delete.
+        """
+        state = self.root / identifier
+        if self.is_crun and not self._systemd_cgroups and not _has_hooks(state / "config.json"):
+            await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
+        else:
+            await self.delete(identifier)
+
     async def settle(self, seconds: float, *, contained: Collection[int] = ()) -> None:
         """Let the calls of a former server, which outlive it, come to their end; kill what takes longer than ``seconds``.
 
@@ -240,6 +251,14 @@ class _Copy:
             close()
         else:
             self._fd, self._close = fd, close
+
+
+def _has_hooks(spec: Path) -> bool:
+    """Whether a container's spec, as crun keeps it, may have any. No spec, no container."""
+    try:
+        return b'"hooks"' in spec.read_bytes()
+    except OSError:
+        return False
 
 
 def reason(log: Path) -> str:

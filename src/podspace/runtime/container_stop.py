@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -73,14 +74,21 @@ async def conmon_ended(here: world.World, container: records.Container) -> None:
             container.handle.close()
         container.exited.set()
         here.tell(model.EventKind.CONTAINER_EXITED, container.intent.sandbox_id, container.id)
-    await _release(here, container)
+    await release(here, container, container.intent.cgroup)
 
 
-async def _release(here: world.World, container: records.Container) -> None:
-    """What nobody needs of a dead container, though its status and log may be looked at for long: the OCI runtime's state, its cgroup."""
-    async with container.releasing:
-        await here.runtime_of(container).delete(container.id)
-        here.cgroups.remove(container.intent.cgroup)
+async def release(here: world.World, dead: records.Container | records.Sandbox, cgroup: str) -> None:
+    """What nobody needs of the dead, though their status and log may be looked at for long: the OCI runtime's state, their cgroup."""
+    async with dead.releasing:
+        await here.cgroups.kill(cgroup)
+        try:
+            here.cgroups.remove(cgroup)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            await here.runtime_of(dead).delete(dead.id)  # some kernels let go of the dead a little late, and it has the patience
+            here.cgroups.remove(cgroup)
+        await here.runtime_of(dead).forget(dead.id)
 
 
 def _outcome(here: world.World, container: records.Container, ended: tuple[int, int] | None) -> dict[str, str | int]:
@@ -112,8 +120,7 @@ async def discard(here: world.World, container: records.Container) -> None:
     folder = here.layout.container(container.id)
     folder.begin_removal()
     await _kill_conmon(container, folder)
-    await here.cgroups.kill(container.intent.cgroup)
-    await _release(here, container)
+    await release(here, container, container.intent.cgroup)
     for handle in (container.handle, container.conmon):
         if handle is not None:
             handle.close()

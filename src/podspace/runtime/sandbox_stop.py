@@ -25,7 +25,7 @@ async def pause_ended(here: world.World, sandbox: records.Sandbox) -> None:
         here.layout.save_sandbox(sandbox)
     if sandbox.facts.ready:
         here.tell(model.EventKind.SANDBOX_EXITED, sandbox.id)
-    here.when_gone(None, lambda: _release(here, sandbox))
+    here.when_gone(None, lambda: container_stop.release(here, sandbox, sandbox.pause_cgroup))
 
 
 async def stop(here: world.World, sandbox: records.Sandbox) -> None:
@@ -52,14 +52,6 @@ async def _kill_pause(here: world.World, sandbox: records.Sandbox) -> None:
         await here.cgroups.kill(sandbox.pause_cgroup)
 
 
-async def _release(here: world.World, sandbox: records.Sandbox) -> None:
-    """What nobody needs of a dead /pause: the OCI runtime's state, its cgroup."""
-    async with sandbox.releasing:
-        await here.cgroups.kill(sandbox.pause_cgroup)
-        await here.runtime_of(sandbox).delete(sandbox.id)
-        here.cgroups.remove(sandbox.pause_cgroup)
-
-
 def _clear(folder: layout.Folder) -> None:
     """Mounts and files. Blocks: the kernel takes its time for both."""
     mounts.unmount(folder.shm)
@@ -70,7 +62,7 @@ async def discard(here: world.World, sandbox: records.Sandbox) -> None:
     """Undo whatever part of run_sandbox was done. Needs nothing but the intent."""
     folder = here.layout.sandbox(sandbox.id)
     folder.begin_removal()
-    await together.every((here.network.detach(sandbox.id), _release(here, sandbox)))
+    await together.every((here.network.detach(sandbox.id), container_stop.release(here, sandbox, sandbox.pause_cgroup)))
     if sandbox.handle is not None:
         sandbox.handle.close()
         sandbox.handle = None

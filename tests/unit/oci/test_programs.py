@@ -107,6 +107,26 @@ def test_what_a_runtime_that_does_not_work_left_is_removed_all_the_same(tmp_path
     assert asyncio.run(broken.state("c1")) == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "spec", "called"),
+    [
+        ("crun", "{}", False),
+        ("crun", '{"hooks":{"poststop":[]}}', True),
+        ("crun", None, False),
+        ("runc", "{}", True),
+    ],
+)
+def test_a_dead_container_is_forgotten_and_hooks_are_not(tmp_path: Path, name: str, spec: str | None, called: bool) -> None:
+    program, state = tmp_path / name, tmp_path / "state"
+    program.write_text(f"#!/bin/sh\necho called > {tmp_path}/called\nrm -r {state}/c1\n")
+    program.chmod(0o755)
+    (state / "c1").mkdir(parents=True)
+    if spec is not None:
+        (state / "c1" / "config.json").write_text(spec)
+    asyncio.run(runtimes.OciRuntime(program, state).forget("c1"))
+    assert ((tmp_path / "called").exists(), (state / "c1").exists()) == (called, False)
+
+
 @pytest.fixture
 def stuck_calls(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Calls of a runtime that never return: ours, and another server's."""
