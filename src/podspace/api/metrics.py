@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
@@ -38,6 +39,22 @@ class Meter(Protocol):
         """The machine's; None if it is another one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Two readings of an object, so many seconds apart."""
+
+    obj: JSON
+    before: Readings
+    readings: Readings
+    seconds: float
+
+    def usages(self) -> dict[str, JSON]:
+        return {name: metrics.usage(self.before.get(name), reading) for name, reading in self.readings.items()}
+
+    def stats(self, now: float) -> dict[str, JSON]:
+        return {name: metrics.stats(self.before.get(name), reading, now=now) for name, reading in self.readings.items()}
+
+
 class Sampler:
     """Keeps the last reading of whatever was asked about of late."""
 
@@ -48,19 +65,26 @@ class Sampler:
     async def pods(self, pods: Sequence[JSON], now: Callable[[], float]) -> list[JSON]:
         """PodMetrics of those that run."""
         found = await self._measure(pods, self._meter.pod)
-        return [metrics.of_pod(pod, usages, now=now(), window_seconds=window) for pod, usages, window in found]
+        return [metrics.of_pod(one.obj, one.usages(), now=now(), window_seconds=one.seconds) for one in found]
 
     async def nodes(self, nodes: Sequence[JSON], now: Callable[[], float]) -> list[JSON]:
         """NodeMetrics of this machine's."""
         found = await self._measure(nodes, self._machine)
-        return [metrics.of_node(node, usages[""], now=now(), window_seconds=window) for node, usages, window in found]
+        return [metrics.of_node(one.obj, one.usages()[""], now=now(), window_seconds=one.seconds) for one in found]
+
+    async def summary(self, node: JSON, pods: Sequence[JSON], now: Callable[[], float]) -> JSON:
+        """What a kubelet tells at ``/stats/summary``.  Raises: Unavailable for a node that is not this machine."""
+        of_node, of_pods = await asyncio.gather(self._measure([node], self._machine), self._measure(pods, self._meter.pod))
+        if not of_node:
+            raise errors.Unavailable(f"node {node['metadata']['name']} is not this machine")
+        return metrics.summary(node["metadata"]["name"], of_node[0].stats(now())[""], [(one.obj, one.stats(now())) for one in of_pods])
 
     def _machine(self, node: JSON) -> Readings:
         reading = self._meter.node(node)
         return {"": reading} if reading else {}
 
-    async def _measure(self, objects: Sequence[JSON], read: Callable[[JSON], Readings]) -> list[tuple[JSON, dict[str, JSON], float]]:
-        """Each object that has readings, the usage by container, and the seconds it was measured over."""
+    async def _measure(self, objects: Sequence[JSON], read: Callable[[JSON], Readings]) -> list[Measured]:
+        """Each object that has readings, before and now."""
         before = await self._begin({_uid(obj): functools.partial(read, obj) for obj in objects})
         found = []
         for obj in objects:
@@ -68,8 +92,7 @@ class Sampler:
             new, now = read(obj), time.monotonic_ns()
             self._before[_uid(obj)] = (now, new)
             if new:
-                usages = {name: metrics.usage(old.get(name), reading) for name, reading in new.items()}
-                found.append((obj, usages, (now - taken) / _NANOS))
+                found.append(Measured(obj=obj, before=old, readings=new, seconds=(now - taken) / _NANOS))
         return found
 
     async def _begin(self, wanted: Mapping[str, Callable[[], Readings]]) -> dict[str, tuple[int, Readings]]:

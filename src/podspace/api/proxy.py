@@ -39,7 +39,7 @@ async def services(call: Call) -> web.StreamResponse:
 
 
 async def nodes(call: Call) -> web.StreamResponse:
-    """``nodes/name/proxy/healthz`` and ``.../pods``; with a port of its own, whatever listens there.  Raises: as ``pods``; PageNotFound."""
+    """``nodes/name/proxy/healthz``, ``pods`` or ``stats/summary``; by port, whatever listens there.  Raises: as ``pods``; PageNotFound."""
     wanted = proxy_place.split(call.target.name, "node")
     node = _object(call, "nodes", "", wanted.name)
     if wanted.port not in KUBELET_PORTS:
@@ -50,10 +50,12 @@ async def nodes(call: Call) -> web.StreamResponse:
         raise errors.MethodNotAllowed(routes.NO_METHOD)
     if path.rstrip("/") == "/healthz":
         return respond.text("ok")
+    found, _ = call.store.list("pods", "")
+    bound = [pod for pod in found if pod["spec"].get("nodeName") == wanted.name]
     if path.rstrip("/") == "/pods":
-        found, _ = call.store.list("pods", "")
-        bound = [shape.bare(pod) for pod in found if pod["spec"].get("nodeName") == wanted.name]
-        return call.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": bound})
+        return call.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [shape.bare(pod) for pod in bound]})
+    if path.rstrip("/") == "/stats/summary" and call.services.sampler is not None:
+        return call.answer(await call.services.sampler.summary(node, bound, call.services.now))
     raise routes.PageNotFound
 
 

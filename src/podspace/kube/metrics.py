@@ -6,7 +6,7 @@ Source: metrics-server's API: cpu in cores over a window, memory as the working 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from podspace.kube import times
@@ -32,11 +32,39 @@ class Reading:
 
 def usage(before: Reading | None, now: Reading) -> JSON:
     """``{"cpu": "21551942n", "memory": "34444Ki"}``: per second since ``before``, or since its start if that was another instance."""
+    cores = Quantity(nanos=nano_cores(before, now))
+    return {"cpu": cores.canonical(), "memory": Quantity(nanos=now.memory_bytes * BILLION, family="binary").canonical()}
+
+
+def nano_cores(before: Reading | None, now: Reading) -> int:
+    """Billionths of a core: per second since ``before``, or since its start if that was another instance."""
     if before is None or before.id != now.id:
         before = Reading(id=now.id, nanos=now.since_nanos, since_nanos=now.since_nanos, cpu_nanos=0, memory_bytes=0)
-    spent, passed = max(now.cpu_nanos - before.cpu_nanos, 0), max(now.nanos - before.nanos, 1)
-    cores = Quantity(nanos=spent * BILLION // passed)
-    return {"cpu": cores.canonical(), "memory": Quantity(nanos=now.memory_bytes * BILLION, family="binary").canonical()}
+    return max(now.cpu_nanos - before.cpu_nanos, 0) * BILLION // max(now.nanos - before.nanos, 1)
+
+
+def stats(before: Reading | None, reading: Reading, *, now: float) -> JSON:
+    """``cpu`` and ``memory`` as the kubelet's summary has them."""
+    time = times.rfc3339(now)
+    cpu = {"time": time, "usageNanoCores": nano_cores(before, reading), "usageCoreNanoSeconds": reading.cpu_nanos}
+    return {"startTime": times.rfc3339(now - (reading.nanos - reading.since_nanos) / BILLION), "cpu": cpu} | {
+        "memory": {"time": time, "workingSetBytes": reading.memory_bytes}
+    }
+
+
+def summary(node: str, machine: JSON, pods: Iterable[tuple[JSON, Mapping[str, JSON]]]) -> JSON:
+    """The kubelet's ``/stats/summary`` of CPU and memory. ``machine`` and each container's: ``stats``."""
+    return {
+        "node": {"nodeName": node, **machine},
+        "pods": [
+            {
+                "podRef": {key: pod["metadata"][key] for key in ("name", "namespace", "uid")},
+                "startTime": (pod.get("status") or {}).get("startTime"),
+                "containers": [{"name": name, **told} for name, told in containers.items()],
+            }
+            for pod, containers in pods
+        ],
+    }
 
 
 def of_pod(pod: JSON, containers: Mapping[str, JSON], *, now: float, window_seconds: float) -> JSON:

@@ -25,7 +25,7 @@ def test_a_namespace_has_its_furniture_and_goes_with_all_it_holds(kubectl: Kubec
     assert "-----BEGIN CERTIFICATE-----" in kubectl("get", "cm", "kube-root-ca.crt", "-n", "room", "-o", "jsonpath={.data.ca\\.crt}")
     assert kubectl("get", "sa", "-n", "room", "-o", "name") == "serviceaccount/default\n"
     assert objects(kubectl, "ns", "room")["metadata"]["labels"] == {"kubernetes.io/metadata.name": "room"}
-    kubectl("run", "p", "--image=busybox:1.28", "-n", "room", "--", "sleep", "3600")
+    kubectl("create", "-n", "room", "-f", "-", stdin=json.dumps(pods.pod("p")))
     kubectl("create", "secret", "generic", "s", "-n", "room")
     kubectl("wait", "--for=condition=Ready", "pod/p", "-n", "room", "--timeout=60s")
     kubectl("delete", "cm", "kube-root-ca.crt", "-n", "room")

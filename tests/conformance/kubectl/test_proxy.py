@@ -133,6 +133,11 @@ def test_the_node_tells_of_itself_and_of_its_pods(kubectl: Kubectl, podspace: Se
     assert kubectl("get", "--raw", f"{base}/healthz") == "ok"
     told = json.loads(kubectl("get", "--raw", f"{base}/pods"))
     assert [item["metadata"]["name"] for item in told["items"]] == ["web"]
+    summary = json.loads(kubectl("get", "--raw", f"{base}/stats/summary"))
+    (pod,) = summary["pods"]
+    assert (pod["podRef"]["name"], [one["name"] for one in pod["containers"]]) == ("web", ["page", "mirror"])
+    assert all(one["memory"]["workingSetBytes"] > 0 for one in (summary["node"], *pod["containers"]))
+    assert summary["node"]["cpu"]["usageNanoCores"] > 0
     assert "could not find the requested resource" in kubectl("get", "--raw", f"{base}/nope", status=1)
 
 

@@ -42,3 +42,17 @@ def test_a_pods_metrics_carry_its_name_and_labels_the_moment_and_the_window() ->
         "containers": [{"name": "c", "usage": {"cpu": "1m", "memory": "1Mi"}}],
     }
     assert metrics.of_node(POD, {"cpu": "1"}, now=0.0, window_seconds=2.0)["window"] == "2s"
+
+
+def test_the_kubelets_summary_has_counters_and_rates() -> None:
+    told = metrics.stats(reading("c", 10, spent=4), reading("c", 12, spent=5, since=2), now=20.0)
+    assert told == {
+        "startTime": "1970-01-01T00:00:10Z",
+        "cpu": {"time": "1970-01-01T00:00:20Z", "usageNanoCores": 500_000_000, "usageCoreNanoSeconds": 5_000_000_000},
+        "memory": {"time": "1970-01-01T00:00:20Z", "workingSetBytes": 1 << 20},
+    }
+    whole = metrics.summary("here", told, [(POD, {"a": told})])
+    assert whole["node"] == {"nodeName": "here", **told}
+    assert whole["pods"] == [
+        {"podRef": {"name": "p", "namespace": "n", "uid": "u"}, "startTime": None, "containers": [{"name": "a", **told}]}
+    ]
