@@ -77,7 +77,12 @@ def _mountinfo() -> str:
 
 def below(*folders: Path) -> list[str]:
     """Mount points at or under some folders, deepest (and latest) first: the order to unmount them in."""
-    return targets_below(_mountinfo(), folders)
+    return targets_below(_mountinfo(), _real(folders))
+
+
+def _real(folders: Sequence[Path]) -> list[Path]:
+    """As the kernel names them: a server's folder may lie behind a symlink. The last name is not followed."""
+    return [Path(os.path.realpath(folder.parent), folder.name) for folder in folders]
 
 
 def targets_below(mountinfo: str, folders: Sequence[Path]) -> list[str]:
@@ -105,7 +110,7 @@ def fstype(path: Path) -> str:
 
 def is_mounted(target: Path) -> bool:
     """Whether something is mounted exactly there."""
-    return str(target) in below(target)
+    return str(_real([target])[0]) in below(target)
 
 
 def unmount(target: Path) -> None:
@@ -129,9 +134,31 @@ def detach(target: Path) -> None:
 
 
 def unmount_below(*folders: Path) -> None:
-    """Unmount everything at and under some folders."""
-    for target in below(*folders):
+    """Unmount everything at and under some folders; what lies there of the host keeps what is mounted in it on the host."""
+    mountinfo = _mountinfo()
+    targets = targets_below(mountinfo, _real(folders))
+    for target in twins(mountinfo, targets):
+        with contextlib.suppress(OSError):  # it is gone
+            syscalls.mount(None, target, None, syscalls.MS_PRIVATE)
+    for target in targets:
         unmount(Path(target))
+
+
+def twins(mountinfo: str, targets: Sequence[str]) -> list[str]:
+    """Those of some mount points that have others below them and a peer that is none of them.
+
+    Who unmounts what is below one unmounts it below its peers too: with a part of a shared folder of the host, the host's own disks.
+    """
+    parents = {target for target in targets if any(other.startswith(f"{target}/") for other in targets)}
+    if not parents:
+        return []
+    entries = parse_mountinfo(mountinfo)
+    elsewhere = {mark for entry in entries if entry.target not in targets for mark in _peers(entry)}
+    return [entry.target for entry in entries if entry.target in parents and not elsewhere.isdisjoint(_peers(entry))]
+
+
+def _peers(entry: MountEntry) -> Iterator[str]:
+    return (mark for mark in entry.propagation if mark.startswith("shared:"))
 
 
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

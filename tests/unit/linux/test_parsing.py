@@ -59,6 +59,18 @@ def test_a_command_name_may_hold_anything() -> None:
     assert (stat.arg_start, stat.arg_end) == (48, 49)
 
 
+def test_a_mount_with_others_below_has_twins_elsewhere_or_not() -> None:
+    def line(target: str, *marks: str) -> str:
+        return " ".join(["1", "2", "0:3", "/", target, "rw", *marks, "-", "ext4", "x", "rw"])
+
+    text = "\n".join(
+        [line("/mnt", "shared:1"), line("/pods/a", "shared:1"), line("/pods/a/disk", "shared:2"), line("/mnt/disk", "shared:2")]
+    )
+    assert mounts.twins(text, ["/pods/a/disk", "/pods/a"]) == ["/pods/a"]
+    assert mounts.twins(text, ["/pods/a"]) == []
+    assert mounts.twins(text, ["/pods/a/disk", "/pods/a", "/mnt/disk", "/mnt"]) == []
+
+
 def test_an_identity_is_not_that_of_another_process_with_its_number() -> None:
     mine = procfs.Identity.of(os.getpid())
     assert mine is not None
