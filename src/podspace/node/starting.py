@@ -65,6 +65,7 @@ async def renew_sandbox(context: NodeContext, pod: Pod, state: PodState, observe
             context.recorder.normal(pod.raw, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         await context.engine.stop_sandbox(observed.sandbox.id)
     paths = context.settings.paths
+    volumes.folder(paths.pods, pod.uid).mkdir(parents=True, exist_ok=True)
     configs.log_directory(pod, paths.log).mkdir(parents=True, exist_ok=True)
     try:
         config = configs.sandbox_config(

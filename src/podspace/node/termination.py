@@ -8,6 +8,7 @@ again after a failure or a restart.
 from __future__ import annotations
 
 import asyncio
+import glob
 import shutil
 import time
 from collections.abc import Callable
@@ -98,21 +99,23 @@ async def remove(context: NodeContext, pod: Pod) -> None:
     for sandbox in pod_state.sandboxes_of(context.engine, pod.uid):
         await context.engine.stop_sandbox(sandbox.id)
         await context.engine.remove_sandbox(sandbox.id)
+    await asyncio.to_thread(_remove_logs, context, pod)  # before its folder, by which a later start knows that they are ours
     await asyncio.to_thread(volumes.remove, context.settings.paths.pods, pod.uid)
-    await asyncio.to_thread(_remove_logs, context, pod)
     neighbours.weigh(context.store, context.engine, pod.spec)
     context.crashes.forget_where(pod.uid)
     context.pulls.forget_where(pod.uid)
 
 
 def remove_orphaned_folders(paths: Paths, known: set[PodUid]) -> None:
-    """Delete volumes and logs of Pods nobody knows any more. Blocks on the disk."""
+    """Delete logs and volumes of Pods nobody knows any more. Blocks on the disk.
+
+    Only of those that have a folder here: a kubelet of this machine keeps its Pods' logs in the same place.
+    """
     for home in paths.pods.glob("*"):
         if home.name not in known:
+            for logs in paths.log.glob(f"*_*_{glob.escape(home.name)}"):
+                shutil.rmtree(logs, ignore_errors=True)
             volumes.remove(paths.pods, PodUid(home.name))
-    for logs in paths.log.glob("*_*_*"):
-        if logs.name.rpartition("_")[2] not in known:
-            shutil.rmtree(logs, ignore_errors=True)
 
 
 def _remove_logs(context: NodeContext, pod: Pod) -> None:
