@@ -149,7 +149,7 @@ class Signer:
             r, s = int.from_bytes(raw[:_NUMBER_BYTES], "big"), int.from_bytes(raw[_NUMBER_BYTES:], "big")
             self._key.public_key().verify(utils.encode_dss_signature(r, s), text.encode(), ec.ECDSA(hashes.SHA256()))
             return _claims(json.loads(_decoded(payload)))
-        except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError):
+        except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # anybody may send anything
             return None
 
     @functools.cached_property

@@ -84,3 +84,10 @@ def _bytes(text: str) -> bytes:
 
 def _part(token: str, number: int) -> bytes:
     return _bytes(token.split(".")[number])
+
+
+@pytest.mark.parametrize("head", [b"[" * 5000, b"[]", b'{"alg":"none"}', b"\xff", b"1" * 5000])
+def test_whatever_else_is_sent_is_no_token(tmp_path: Path, head: bytes) -> None:
+    made = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (head, b"{}", b"\0" * 64))
+    with pytest.raises(errors.Unauthorized, match="invalid bearer token"):
+        Signer(tmp_path).verify(made, now=NOW)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 Tree: TypeAlias = dict[str, Any]
 HERE = "."
+_DEEPEST = 64
 
 
 def member(node: Tree) -> bool:
@@ -26,9 +27,9 @@ def marked(children: Tree) -> Tree:
     return {HERE: {}, **children} if children else {}
 
 
-def sound(tree: Any) -> bool:
-    """Whether what a client sent as a set is one."""
-    return isinstance(tree, dict) and all(sound(node) and _is_label(label) for label, node in tree.items())
+def sound(tree: Any, depth: int = _DEEPEST) -> bool:
+    """Whether what a client sent as a set is one; what is deeper than any object is none."""
+    return depth > 0 and isinstance(tree, dict) and all(sound(node, depth - 1) and _is_label(label) for label, node in tree.items())
 
 
 def _is_label(label: str) -> bool:

@@ -80,6 +80,9 @@ def _list(kind: schema.Type, shape: Shape | None, value: Any, path: str) -> Iter
             if label in seen:
                 yield f"{path}: duplicate entries for key {where}"
             seen.add(label)
+        elif shape is not None and shape.kind == "keyed" and item is None:
+            yield f"{path}: element {place}: associative list with keys may not have null elements"
+            continue
         elif shape is not None and shape.kind == "set":
             where = f"[={json.dumps(item)}]"
             if where in seen:

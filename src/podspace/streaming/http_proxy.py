@@ -246,7 +246,7 @@ async def _refused(request: web.Request, status: int, headers: CIMultiDict[str],
     chunked, length = "chunked" in headers.get(hdrs.TRANSFER_ENCODING, "").lower(), headers.get(hdrs.CONTENT_LENGTH, "")
     for name in (*_HOP_BY_HOP, *_CORS, hdrs.CONTENT_LENGTH):
         headers.popall(name, None)
-    pieces = _chunks(reader) if chunked else _stretch(reader, int(length) if length.isdigit() else None)
+    pieces = _chunks(reader) if chunked else _stretch(reader, int(length) if length.isascii() and length.isdigit() else None)
     body = b""
     with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         async for piece in pieces:

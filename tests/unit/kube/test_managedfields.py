@@ -223,6 +223,7 @@ def test_a_status_belongs_to_who_writes_it() -> None:
             '.spec.containers[name="a"].tty: expected boolean, got &value.valueUnstructured{Value:"yes"}',
         ),
         ({"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}, '.spec.containers: duplicate entries for key [name="a"]'),
+        ({"spec": {"containers": [None]}}, ".spec.containers: element 0: associative list with keys may not have null elements"),
         ({"spec": {"priority": "1"}}, '.spec.priority: expected numeric (int or float), got &value.valueUnstructured{Value:"1"}'),
         ({"metadata": {"finalizers": ["a", "a"]}}, '.metadata.finalizers: duplicate entries for key [="a"]'),
         (
@@ -235,6 +236,15 @@ def test_a_manifest_that_does_not_fit_is_refused_by_its_path(change: JSON, sente
     found = fieldtypes.complaints(POD, {**pod(), **change})
     assert found
     assert fieldtypes.sentence(found) == sentence or sentence.partition("\n  ")[2] in found
+
+
+def test_a_set_deeper_than_any_object_is_none() -> None:
+    tree: JSON = {}
+    for _ in range(900):
+        tree = {"f:a": tree}
+    assert not fieldsets.sound(tree)
+    live = managedfields.encoded(managedfields.update("Pod", None, pod(labels={"a": "b"}), {}, manager("m", UPDATE), "1"))
+    assert managedfields.given(live, [{**live[0], "fieldsV1": tree}], subresource="") == managedfields.decoded(live)
 
 
 def some_pod(dice: random.Random) -> JSON:
