@@ -17,7 +17,7 @@ from typing import IO
 
 from podspace.cli import client, debug, exec, failure, inside_files, inside_scripts, local_audit, pods, remote
 from podspace.kube.json import JSON
-from podspace.lens import audit, inside, model, present, signals, why
+from podspace.lens import audit, inside, model, present, safetext, signals, why
 from podspace.runtime.model import NamespaceMode
 
 PREFIX = "podspace-lens-"
@@ -187,7 +187,7 @@ class ClusterLook:
             complaints.seek(0)
             said = complaints.read(4096).decode(errors="replace").strip()
         if code not in (0, GONE):
-            raise failure.Failure(f"{about}: {said or f'exit code {code}'}")
+            raise failure.Failure(f"{about}: {safetext.escaped(said) or f'exit code {code}'}")
         return code
 
 
@@ -257,6 +257,8 @@ def _renamed(archive: IO[bytes], wanted: str) -> IO[bytes]:
         for member in old:
             base = base or member.name
             member.name = os.path.normpath(wanted + member.name[len(base) :])
+            if member.islnk():
+                member.linkname = os.path.normpath(wanted + member.linkname[len(base) :])
             new.addfile(member, old.extractfile(member) if member.isreg() else None)
     renamed.seek(0)
     return renamed

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from podspace.cli import client, exec, failure, flags, kubeconfig, pods, remote
+from podspace.lens import safetext
 
 USAGE = """
 Copy files and folders from and to containers. The container's image must have tar.
@@ -154,21 +155,21 @@ def unpack(tar: tarfile.TarFile, prefix: str, target: Path) -> None:
         if rest is None:
             continue
         if ".." in rest.parts:
-            raise failure.Failure(f"refused what the container sent: {member.name} is outside of the destination")
+            raise failure.Failure(f"refused what the container sent: {safetext.escaped(member.name)} is outside of the destination")
         path = target / rest
         if member.isdir():
             path.mkdir(parents=True, exist_ok=True)
         elif member.isfile() or member.islnk():
             _write(tar, member, path)
         else:
-            print(f'warning: skipping "{member.name}": neither a file nor a folder', file=sys.stderr)
+            print(f'warning: skipping "{safetext.escaped(member.name)}": neither a file nor a folder', file=sys.stderr)
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     """A hard link becomes a file with the same content."""
     content = tar.extractfile(member)
     if content is None:
-        raise failure.Failure(f"refused what the container sent: {member.name} has no content")
+        raise failure.Failure(f"refused what the container sent: {safetext.escaped(member.name)} has no content")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with content, os.fdopen(descriptor, "wb") as file:

@@ -73,8 +73,11 @@ def _copy(chunks: Iterator[bytes], source: str, local: Path) -> int:
         for chunk in chunks:
             archive.write(chunk)
         archive.seek(0)
-        with tarfile.open(fileobj=archive, errors="surrogateescape") as tar:
-            copy.unpack(tar, source.strip("/") or ".", target)
+        try:
+            with tarfile.open(fileobj=archive, errors="surrogateescape") as tar:
+                copy.unpack(tar, source.strip("/") or ".", target)
+        except copy.NO_ARCHIVE as error:
+            raise failure.Failure(f"{source}: what came is no archive: {lens.show(error)}") from None
     return 0
 
 

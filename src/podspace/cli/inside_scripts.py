@@ -36,7 +36,7 @@ LIST = (
     + r"""
 printf 'at\t%s\n' "$R" | tr '\001' '?'
 for f in passwd group; do
-    [ -f "$root/etc/$f" ] && head -c 65536 "$root/etc/$f" | sed "s|^|$f:|"
+    [ -f "$root/etc/$f" ] && head -c 65536 "$root/etc/$f" | sed "s|^|$f:|" && echo
 done
 top=$root$R
 deep=$3

@@ -30,7 +30,7 @@ for p in [0-9]*; do
     { printf '%s/cmdline:' "$p" && head -c 32768 "$p/cmdline" | tr '\000\n' '\001\002' && echo; } 2>/dev/null
     read -r s 2>/dev/null < "$p/stat" || continue
     set -- ${s##*) }
-    [ "$2" = 0 ] && [ -f "$p/root/etc/passwd" ] && head -c 65536 "$p/root/etc/passwd" | sed "s|^|$p/passwd:|" 2>/dev/null
+    [ "$2" = 0 ] && [ -f "$p/root/etc/passwd" ] && head -c 65536 "$p/root/etc/passwd" | sed "s|^|$p/passwd:|" 2>/dev/null && echo
 done
 if [ -n "$THREADS" ]; then grep -sH '' [0-9]*/task/[0-9]*/stat; fi
 exit 0
