@@ -28,6 +28,7 @@ from podspace.store.store import Delete, Store
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 10.0
+_DELETED = "deleted-"
 _FOLDER_MODE = 0o777  # whoever a container runs as may write to its volume
 
 
@@ -103,10 +104,17 @@ class ClaimController:
             await self._store.create(CLASSES, claim_objects.default_class(_now()))
 
     def _remove_strangers(self) -> None:
-        """Folders of volumes that were being made, or deleted, when the server was killed."""
-        for path in self._folder.glob("*pvc-*"):
-            if self._store.get(VOLUMES, "", path.name) is None:
-                trees.remove_quietly(path)
+        """Folders of volumes that were being made, or deleted, when the server was killed.
+
+        The former are empty. What holds something without having a volume of its name is somebody's: its volume was to be retained.
+        """
+        for path in self._folder.glob(f"{_DELETED}*"):
+            trees.remove_quietly(path)
+        named = {(volume["spec"].get("local") or {}).get("path") for volume in self._store.list(VOLUMES)[0]}
+        for path in self._folder.glob("pvc-*"):
+            if str(path) not in named:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
 
     async def _remove_doomed(self) -> None:
         """Empty folders one after the other: that of a large volume may take minutes, and nobody waits for it."""
@@ -238,7 +246,7 @@ class ClaimController:
                 await self._unprotect(VOLUMES, volume, claim_objects.VOLUME_PROTECTION)
         elif policy == "Delete" and claim_objects.is_ours(volume) and Path(volume["spec"]["local"]["path"]) == path:
             with contextlib.suppress(FileNotFoundError):
-                self._doomed.put_nowait(path.rename(path.with_name(f"deleted-{path.name}")))
+                self._doomed.put_nowait(path.rename(path.with_name(_DELETED + path.name)))
             await self._delete(VOLUMES, volume)
         else:
             verb = "deletable" if policy == "Delete" else "recyclable"

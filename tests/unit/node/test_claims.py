@@ -252,6 +252,26 @@ def test_a_volume_that_was_there_is_kept_when_its_claim_goes(tmp_path: Path) -> 
     run(tmp_path, steps)
 
 
+def test_a_start_deletes_no_data_that_was_to_be_retained(tmp_path: Path) -> None:
+    """Its PersistentVolume was deleted by hand, or is another one now, or all are lost: the folder is still somebody's."""
+
+    async def steps(store: Store, controller: claim_controller.ClaimController) -> None:
+        folder = tmp_path / "volumes"
+        for name in ("pvc-retained", "pvc-used-anew", "pvc-never-finished", "deleted-pvc-old"):
+            (folder / name).mkdir(parents=True)
+        for name in ("pvc-retained", "deleted-pvc-old"):
+            (folder / name / "data").write_text("")
+        anew = volume("anew")
+        anew["spec"] = {key: value for key, value in anew["spec"].items() if key != "hostPath"} | {
+            "local": {"path": str(folder / "pvc-used-anew")}
+        }
+        await store.create(claims.VOLUMES, anew)
+        controller._remove_strangers()
+        assert sorted(path.name for path in folder.iterdir()) == ["pvc-retained", "pvc-used-anew"]
+
+    run(tmp_path, steps)
+
+
 def test_one_object_that_makes_trouble_does_not_hold_up_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
