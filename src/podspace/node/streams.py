@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from podspace import errors
 from podspace.kube.json import JSON
 from podspace.node import logs, pod_state
+from podspace.node.container_status import ID_PREFIX
 from podspace.node.pod import Pod, parse
 from podspace.runtime.engine import Engine
 from podspace.runtime.model import ContainerState, ContainerStatus
@@ -65,13 +66,22 @@ class PodStreams:
         before = pod_state.previous_instances(self._engine, pod, observed).get(container)
         current = observed.containers.get(container)
         if previous:
-            if before is None:
+            ended = self._last_ended(pod, container) or before
+            if ended is None:
                 raise errors.BadRequest(f'previous terminated container "{container}" in pod "{pod.name}" not found')
-            return before
+            return ended
         shown = current or before
         if shown is None:
             raise errors.BadRequest(self._waiting_words(pod, container))
         return shown
+
+    def _last_ended(self, pod: Pod, container: str) -> ContainerStatus | None:
+        """The instance that the status tells of as ``lastState``: of a container that waits for its back-off it is the newest one."""
+        statuses = pod.raw.get("status") or {}
+        lists = ("containerStatuses", "initContainerStatuses")
+        entry: JSON = next((one for key in lists for one in statuses.get(key) or () if one["name"] == container), {})
+        told = ((entry.get("lastState") or {}).get("terminated") or {}).get("containerID", "")
+        return next((one for one in pod_state.known_instances(self._engine, pod) if told == ID_PREFIX + one.id), None)
 
     def _waiting_words(self, pod: Pod, container: str) -> str:
         statuses = pod.raw.get("status") or {}
