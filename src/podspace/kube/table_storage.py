@@ -23,7 +23,7 @@ def volume(obj: JSON, age: str, now: float) -> list[Any]:
         access_modes(spec.get("accessModes")),
         spec.get("persistentVolumeReclaimPolicy", ""),
         _phase(obj),
-        f"{claim['namespace']}/{claim['name']}" if claim.get("name") else "",
+        f"{claim.get('namespace') or ''}/{claim['name']}" if claim.get("name") else "",
         storage.class_of(obj),
         spec.get("volumeAttributesClassName") or UNSET,
         status.get("reason", ""),

@@ -160,6 +160,8 @@ def test_tables_show_them_as_kubectl_users_know_them() -> None:
     assert table_cells.of("persistentvolumes", volume, now) == [
         "v", "1Gi", "RWO", "Retain", "Bound", "default/c", "", "<unset>", "", "90s", "Filesystem"
     ]  # fmt: skip
+    volume["spec"]["claimRef"] = {"name": "c"}
+    assert table_cells.of("persistentvolumes", volume, now)[5] == "/c", "as it was let in"
     default = changed(CLASS)
     default["metadata"] = {"name": "s", "annotations": {storage.DEFAULT_CLASS: "true"}} | age
     assert table_cells.of("storageclasses.storage.k8s.io", default, now) == [
