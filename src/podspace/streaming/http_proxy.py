@@ -138,7 +138,7 @@ async def _relayed(request: web.Request, place: Place, answer: aiohttp.ClientRes
     if answer.content_type == "text/html" and request.method != "HEAD" and answer.status not in _NO_BODY:
         begun = await _read_page(answer)
         if len(begun) <= PAGE_BYTES:
-            body = _rewritten(begun, headers, place, request.host)
+            body = await asyncio.to_thread(_rewritten, begun, headers, place, request.host)  # seconds, for a page that is all links
             headers.popall(hdrs.CONTENT_LENGTH, None)
             return web.Response(status=answer.status, reason=answer.reason, body=body, headers=headers)
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)

@@ -42,7 +42,8 @@ _LINKS: dict[str, tuple[str, ...]] = {
 }
 _VERBATIM = ("script", "style", "textarea", "title")  # what is in them is no markup
 _TAG = re.compile(r"""<([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']|"[^"]*"|'[^']*')*+)>""")
-_ATTRIBUTE = re.compile(r"""([a-zA-Z-]++)(\s*+=\s*+)("[^"]*"|'[^']*'|[^\s"'>]++)""")
+# Not from the middle of a name: else a long one without a value is read as often as it has letters.
+_ATTRIBUTE = re.compile(r"""(?<![a-zA-Z-])([a-zA-Z-]++)(\s*+=\s*+)("[^"]*"|'[^']*'|[^\s"'>]++)""")
 
 
 def page(text: str, prefix: str, hosts: tuple[str, ...]) -> str:
