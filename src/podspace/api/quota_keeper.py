@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 from podspace import errors
@@ -19,6 +20,7 @@ from podspace.kube.json import JSON
 from podspace.kube.resources import Resource
 from podspace.store.store import Store
 
+_log = logging.getLogger(__name__)
 _KEY = resources.RESOURCEQUOTAS.qualified
 _UNCOUNTED = frozenset({resources.EVENTS.qualified, resources.LEASES.qualified})  # many, and nobody's quota
 
@@ -70,7 +72,14 @@ class QuotaKeeper:
                 await self._changed.wait()
                 self._changed.clear()
                 while self._dirty:
-                    await self._tell(self._dirty.pop())
+                    await self._tried(self._dirty.pop())
+
+    async def _tried(self, namespace: str) -> None:
+        """One namespace's trouble is neither the others' nor the server's."""
+        try:
+            await self._tell(namespace)
+        except Exception:
+            _log.exception("quotas of namespace %s: a bug in podspace; what is used there is told after the next change", namespace)
 
     async def _first(self, group: asyncio.TaskGroup) -> None:
         """Follow quotas; the other kinds from the first quota on."""

@@ -31,7 +31,6 @@ _HOP_BY_HOP = (
     *("Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer"),
     *("Transfer-Encoding", "Upgrade", "Expect"),
 )
-_OURS = ("Authorization", "Impersonate-User", "Impersonate-Group", "Impersonate-Uid")  # who asked, and by what right
 _CORS = ("Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin")
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _NO_BODY = (204, 304)
@@ -106,9 +105,10 @@ def _unreachable(place: Place, error: BaseException) -> errors.Unavailable:
 
 
 def _outgoing(request: web.Request, place: Place) -> CIMultiDict[str]:
-    """The request's headers for the other side."""
+    """The request's headers for the other side, but for who asked and by what right."""
     headers = CIMultiDict(request.headers)
-    for name in (*_connection_options(request.headers.getall(hdrs.CONNECTION, [])), *_HOP_BY_HOP, *_OURS):
+    told = [name for name in headers if name.lower().startswith("impersonate-")]
+    for name in (*_connection_options(request.headers.getall(hdrs.CONNECTION, [])), *_HOP_BY_HOP, *told, "Authorization"):
         headers.popall(name, None)
     if hdrs.CONTENT_ENCODING in headers:  # what comes here is unpacked already
         headers.popall(hdrs.CONTENT_ENCODING)

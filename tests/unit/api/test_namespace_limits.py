@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from podspace.kube import quotas
 from podspace.kube.json import JSON
 from tests.unit.api.serving import Client, played, pod
 
@@ -197,3 +198,24 @@ def test_kinds_of_clusters_that_tests_look_for_are_empty_lists_and_not_in_discov
         assert "replicationcontrollers" not in (await client.get("/api/v1")).text
 
     played(scene)
+
+
+def test_a_quota_that_cannot_be_counted_is_no_end_of_the_server(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    count = quotas.used
+
+    def counted(quota: JSON, objects: Any) -> Any:
+        if quota["metadata"]["namespace"] == "odd":
+            raise KeyError("spec")
+        return count(quota, objects)
+
+    monkeypatch.setattr(quotas, "used", counted)
+
+    async def scene(client: Client) -> None:
+        await client.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "odd"}})
+        for namespace in ("odd", "default"):
+            quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "9"}}}
+            assert (await client.post(f"/api/v1/namespaces/{namespace}/resourcequotas", quota)).status == 201
+        await used(client, {"configmaps": "0"})
+
+    played(scene)
+    assert "quotas of namespace odd: a bug in podspace" in caplog.text

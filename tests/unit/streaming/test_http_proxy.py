@@ -84,6 +84,7 @@ def test_method_path_query_headers_and_body_pass_both_ways() -> None:
                 "X-Kept": "yes",
                 "Connection": "X-Mine",
                 "X-Mine": "hop",
+                "Impersonate-Extra-Scopes": "all",
                 "X-Forwarded-For": "192.0.2.9",
             }
             async with session.put(f"{base}/a/?q=1", data=b"text", headers=sent) as answer:
@@ -96,7 +97,7 @@ def test_method_path_query_headers_and_body_pass_both_ways() -> None:
         assert headers["X-Forwarded-Uri"] == f"{PREFIX}/a/"
         assert headers["X-Forwarded-For"] == "192.0.2.9, 127.0.0.1"
         assert headers["X-Kept"] == "yes"
-        assert not {"Authorization", "X-Mine"} & set(headers)
+        assert not {"Authorization", "X-Mine", "Impersonate-Extra-Scopes"} & set(headers)
 
     played(scene())
 
