@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+_LAST = 253402300799  # 9999-12-31T23:59:59Z
+
 
 def rfc3339(seconds: float) -> str:
-    """``1764000000.9`` -> ``2025-11-24T16:00:00Z``. Seconds since the epoch; fractions are cut off, as Go's metav1.Time does."""
-    return datetime.fromtimestamp(seconds // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """``1764000000.9`` -> ``2025-11-24T16:00:00Z``. Seconds since the epoch; fractions are cut off, as Go's metav1.Time does.
+
+    What is later than the last year of four digits is its end: a grace period is any number of seconds.
+    """
+    return datetime.fromtimestamp(min(seconds // 1, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(seconds: float) -> str:

@@ -29,3 +29,9 @@ def test_what_is_written_can_be_read_back(text: str) -> None:
 def test_anything_else_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         times.parse(text)
+
+
+@pytest.mark.parametrize("seconds", [2**40, 2**62 + 0.5, 2**63])
+def test_the_last_moment_is_that_of_four_digits_of_years(seconds: float) -> None:
+    assert times.rfc3339(seconds) == "9999-12-31T23:59:59Z"
+    assert times.rfc3339(times.parse(times.rfc3339(seconds))) == "9999-12-31T23:59:59Z"
