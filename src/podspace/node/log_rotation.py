@@ -23,9 +23,17 @@ async def run(engine: Engine, wanted: Housekeeping) -> None:
     """Rotate until cancelled."""
     while wanted.log_max_bytes > 0:
         await asyncio.sleep(wanted.log_check_seconds)
-        for status in _running(engine):
-            if _size(status) > wanted.log_max_bytes:
-                await _rotate(engine, status, wanted.log_max_files)
+        await look(engine, wanted)
+
+
+async def look(engine: Engine, wanted: Housekeeping) -> None:
+    """One look at every log. One that is missing was set aside by a server that was killed at it: conmon begins it anew."""
+    for status in _running(engine):
+        size = _size(status)
+        if size is None:
+            await _begin_anew(engine, status)
+        elif size > wanted.log_max_bytes:
+            await _rotate(engine, status, wanted.log_max_files)
 
 
 def _running(engine: Engine) -> list[ContainerStatus]:
@@ -33,11 +41,18 @@ def _running(engine: Engine) -> list[ContainerStatus]:
     return [status for status in every if status.state is ContainerState.RUNNING]
 
 
-def _size(status: ContainerStatus) -> int:
+def _size(status: ContainerStatus) -> int | None:
     try:
         return os.stat(status.log_path).st_size
     except FileNotFoundError:
-        return 0
+        return None
+
+
+async def _begin_anew(engine: Engine, status: ContainerStatus) -> None:
+    try:
+        await engine.reopen_log(status.id)
+    except (errors.PodspaceError, OSError) as error:
+        log.warning("the log of container %s (%s) is missing: %s", status.config.name, status.id, error)
 
 
 async def _rotate(engine: Engine, status: ContainerStatus, max_files: int) -> None:
@@ -47,7 +62,7 @@ async def _rotate(engine: Engine, status: ContainerStatus, max_files: int) -> No
         aside = log_files.set_aside(status.log_path)
         try:
             await engine.reopen_log(status.id)
-        except errors.PodspaceError:  # it has just ended
+        except (errors.PodspaceError, OSError):  # it has just ended
             if not status.log_path.exists():
                 os.rename(aside, status.log_path)
             raise
