@@ -8,6 +8,7 @@ each container looked into. Nothing else of ours is needed: the scripts are ``in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tarfile
 import tempfile
@@ -64,7 +65,8 @@ class ClusterLook:
         words = [str(pid), path, str(depth), str(LIMIT + 1)]
         printed = self._run(found, place, inside_scripts.LIST, words, about=f"{path} in container {container}")
         head = {"kind": "PodFiles", "apiVersion": present.API_VERSION, "metadata": _metadata(found)}
-        return {**head, "container": container, **inside_files.listing(printed.read(), pid, path, LIMIT)}
+        with _understood(self._image):
+            return {**head, "container": container, **inside_files.listing(printed.read(), pid, path, LIMIT)}
 
     def content(self, pod: str, container: str, path: str, *, archive: bool) -> Iterator[bytes]:
         found = self._pod(pod)
@@ -106,7 +108,8 @@ class ClusterLook:
         for place in self._places(pod, containers):
             script = ("THREADS=1\n" if threads else "") + inside.SCRIPT
             printed = self._run(pod, place, script, [], about=f"pod {pod['metadata']['name']}").read()
-            found.append(inside.look(printed, containers, hide=place.id, target=place.target))
+            with _understood(self._image):
+                found.append(inside.look(printed, containers, hide=place.id, target=place.target))
         return found
 
     def _main(self, pod: JSON, container: str) -> tuple[_Place, int]:
@@ -116,7 +119,8 @@ class ClusterLook:
             raise failure.Failure(f"container {container} of pod {pod['metadata']['name']} is not running")
         (place,) = self._places(pod, containers)
         printed = self._run(pod, place, inside.SCRIPT, [], about=f"container {container}").read()
-        looked = inside.look(printed, containers, hide=place.id, target=place.target)
+        with _understood(self._image):
+            looked = inside.look(printed, containers, hide=place.id, target=place.target)
         pid = next((member.pid for member in looked.members if member.name == container), 0)
         if not pid:
             raise failure.Failure(f"container {container} has just ended")
@@ -189,6 +193,17 @@ class ClusterLook:
         if code not in (0, GONE):
             raise failure.Failure(f"{about}: {safetext.escaped(said) or f'exit code {code}'}")
         return code
+
+
+@contextlib.contextmanager
+def _understood(image: str) -> Iterator[None]:
+    """Tools of another image may print anything.  Raises: failure.Failure."""
+    try:
+        yield
+    except (ValueError, OverflowError, IndexError) as error:
+        why = safetext.escaped(str(error))[:200]
+        words = f"what the tools of image {image} printed cannot be read ({why}): use --lens-image with a busybox"
+        raise failure.Failure(words) from None
 
 
 def _metadata(pod: JSON) -> JSON:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podspace.cli import cluster_look, copy
+from podspace.cli import cluster_look, copy, failure, inside_files
 
 
 def _archive(*members: tuple[str, str, bytes]) -> io.BytesIO:
@@ -45,3 +45,11 @@ def test_a_name_that_a_container_chose_does_not_reach_the_terminal_as_it_is(tmp_
     with tarfile.open(fileobj=made) as tar:
         copy.unpack(tar, "srv", tmp_path)
     assert capsys.readouterr().err == 'warning: skipping "srv/\\x1b[2J": neither a file nor a folder\n'
+
+
+@pytest.mark.parametrize(
+    "printed", [b"=81a4 0\n", b"=\n", b"=zz 0 0 0 0\tx\n", b"=81a4 0 0 0 " + b"9" * 5000 + b"\tx\n", b"=" + b"f" * 40 + b" 0 0 0 0\tx\n"]
+)
+def test_what_an_odd_image_prints_is_said_to_be_unreadable(printed: bytes) -> None:
+    with pytest.raises(failure.Failure, match=r"image odd:1 printed cannot be read .*--lens-image"), cluster_look._understood("odd:1"):
+        inside_files.listing(printed, 1, "/", 10)
