@@ -92,8 +92,12 @@ async def _update(context: NodeContext, pod: Pod, observed: Observed, due: list[
     assert observed.sandbox is not None
     for one in due:
         _check_memory(context, one)
-    whole = resources.pod_resources(pod.spec)
-    await engine.update_sandbox(observed.sandbox.id, _raised(observed.sandbox.config.resources or model.Resources(), whole))
+    whole, before = resources.pod_resources(pod.spec), observed.sandbox.config.resources or model.Resources()
+    if not due and before == dataclasses.replace(
+        whole, pids_limit=before.pids_limit
+    ):  # a Pod that has just begun has what is allocated to it
+        return
+    await engine.update_sandbox(observed.sandbox.id, _raised(before, whole))
     for one in due:
         await engine.update_resources(one.status.id, dataclasses.replace(one.wanted, hugepage_limit_bytes={}, unified={}))
     await engine.update_sandbox(observed.sandbox.id, whole)

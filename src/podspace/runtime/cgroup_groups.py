@@ -28,7 +28,12 @@ def of_sandboxes(here: world.World) -> Iterator[str]:
 
 
 def prune(here: world.World) -> None:
-    """Remove the groups and the server's cgroup; what still holds something stays."""
+    """Where no sandbox is left: remove what is empty of theirs, the groups and the server's cgroup. What still holds something stays.
+
+    An OCI runtime that was killed while it made a container leaves a sandbox's cgroup that was removed behind again, empty.
+    """
+    for stray in of_sandboxes(here):
+        here.cgroups.prune(stray)
     for name in (*NAMES, ""):
         here.cgroups.prune(path(here, name))
 

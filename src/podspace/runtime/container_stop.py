@@ -19,6 +19,7 @@ from podspace.oci import conmon
 from podspace.runtime import layout, model, records, rootfs, world
 
 START_FAILED = 128  # containerd's code for a container that never ran
+_PATIENCE = (0.01, 0.05, 0.2, 1.0)  # seconds
 _KILL_SECONDS = 60  # until we give up on processes that do not die
 
 
@@ -86,9 +87,22 @@ async def release(here: world.World, dead: records.Container | records.Sandbox, 
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            await here.runtime_of(dead).delete(dead.id)  # some kernels let go of the dead a little late, and it has the patience
-            here.cgroups.remove(cgroup)
+            await here.runtime_of(dead).delete(dead.id)
+            await _remove_late(here, cgroup)
         await here.runtime_of(dead).forget(dead.id)
+
+
+async def _remove_late(here: world.World, cgroup: str) -> None:
+    """Some kernels let go of the dead a little late, and nothing tells when.  Raises: OSError."""
+    for seconds in _PATIENCE:
+        try:
+            here.cgroups.remove(cgroup)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        await asyncio.sleep(seconds)
+    here.cgroups.remove(cgroup)
 
 
 def _outcome(here: world.World, container: records.Container, ended: tuple[int, int] | None) -> dict[str, str | int]:

@@ -99,7 +99,7 @@ def test_another_user_without_ptrace_does_not_read_a_neighbours_environment(root
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
         web = await here.run(sandbox, "sleep", "1001", name="web")
-        pid = (await here.output(web, "pidof", "sleep")).strip()
+        pid = (await here.output(web, "sh", "-c", "until pidof sleep; do :; done")).strip()
         other = await here.run(sandbox, "sleep", "1002", name="other", security=model.Security(uid=4000))
         denied = await here.engine.exec_sync(other, ["cat", f"/proc/{pid}/environ"])
         assert denied.exit_code != 0
