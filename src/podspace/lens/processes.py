@@ -24,6 +24,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PASSWD_BYTES = 1 << 20
 _DEAD = "ZXx"
 _KEPT_NUMBERS = 8192
+_FEW_BYTES = 2048
 _QUICK_SECONDS = 0.05
 
 Numbers = dict[tuple[int, int], tuple[int, ...]]  # (pid, start in ticks) to its number in each pidns, the host's first: never changes
@@ -62,11 +63,6 @@ def _found(
     return found
 
 
-@functools.lru_cache(maxsize=256)
-def _owned(uid: int, gid: int) -> model.Credentials:
-    return model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4)
-
-
 @functools.lru_cache(maxsize=1024)
 def _idmap(pid: int, cgroup: str) -> idmap.IdMap:
     """Whom a container calls whom: the same for its life, of which its cgroup is the name."""
@@ -94,6 +90,7 @@ class _Look:
         self._names: Mapping[int, str] | None = None
         self._depth = _depth(member.pid)
         self._idmap = _idmap(member.pid, member.cgroup)
+        self._owners: dict[tuple[int, int], model.Credentials] = {}  # by the host's ids
         self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._mine: list[int] = []
         self._children: dict[int, list[int]] = {}
@@ -158,7 +155,12 @@ class _Look:
             self._numbers[folder.pid, start_ticks] = known
             if main:
                 return proctext.credentials(proctext.status(status), self._idmap), known
-        return _owned(*self._idmap.shown(*folder.owner())), known
+        owner = folder.owner()
+        held = self._owners.get(owner)
+        if held is None:
+            uid, gid = self._idmap.shown(*owner)
+            held = self._owners[owner] = model.Credentials(uids=(uid,) * 4, gids=(gid,) * 4)
+        return held, known
 
     def _user(self, uid: int) -> str:
         """A name of the container's passwd, else the number. /pause has no passwd."""
@@ -203,7 +205,8 @@ def _depth(pid: int) -> int:
 
 def _argv(folder: procdir.ProcPath) -> tuple[str, ...]:
     try:
-        return proctext.arguments(folder.read_once("cmdline", procdir.ARGUMENT_BYTES))
+        raw = folder.read_once("cmdline", _FEW_BYTES)  # a large buffer costs more than most command lines
+        return proctext.arguments(raw if len(raw) < _FEW_BYTES else folder.read_once("cmdline", procdir.ARGUMENT_BYTES))
     except (procdir.Gone, OSError):
         return ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from podspace.lens import model, safetext
 from podspace.linux import idmap
@@ -16,8 +16,7 @@ from podspace.linux import idmap
 _PIDS = re.compile(rb"\nNSpid:\t([\d\t]+)\n")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stat:
+class Stat(NamedTuple):
     """Of /proc/<pid>/stat; times in clock ticks, ``resident`` in pages."""
 
     name: str
@@ -32,7 +31,7 @@ class Stat:
 def stat(raw: bytes) -> Stat:
     """The name is in parentheses and may itself hold any byte but NUL. Raises: ValueError, IndexError on what is no such line."""
     left, right = raw.index(b"("), raw.rindex(b")")
-    fields = raw[right + 2 :].split()
+    fields = raw[right + 2 :].split(None, 22)  # of what comes after, nothing is wanted
     return Stat(
         name=safetext.decoded(raw[left + 1 : right]),
         state=fields[0].decode(),
