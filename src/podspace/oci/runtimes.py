@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from podspace import errors
-from podspace.aio import process
+from podspace.aio import cleanup, process
 from podspace.linux import mountview, pidfd, procfs, sealed
 
 log = logging.getLogger(__name__)
 CHOICE = ("crun", "runc")
+_RUN_SECONDS = 60.0
 _SHORT_CALLS = frozenset({"create", "run", "start", "state", "delete", "update", "kill"})
 
 
@@ -122,13 +123,18 @@ class OciRuntime:
         return [str(self.program), *self.global_arguments(log), *words]
 
     async def run_detached(self, identifier: str, bundle: Path, *, pid_file: Path, log: Path) -> None:
-        """Create and start; the container becomes nobody's child. Raises: ToolError with the runtime's own words."""
+        """Create and start; the container becomes nobody's child. Raises: ToolError with the runtime's own words.
+
+        Cancelled: it comes to its end all the same. crun leaves the work to a process that is nobody's child either: to kill the one we
+        know would not stop it.
+        """
         words = ("run", "--detach", f"--bundle={bundle}", f"--pid-file={pid_file}", identifier)
         if not self._hide_v2:
-            await self._checked(log, *words, silent=True)
+            await cleanup.finish(self._checked(log, *words, silent=True), _RUN_SECONDS)
             return
         with self._fresh_view() as view:
-            await self._checked(log, *words, silent=True, within=functools.partial(mountview.inside, view))
+            within = functools.partial(mountview.inside, view)
+            await cleanup.finish(self._checked(log, *words, silent=True, within=within), _RUN_SECONDS)
 
     async def start(self, identifier: str, *, log: Path) -> None:
         """Let a created container's process go. Raises: ToolError."""

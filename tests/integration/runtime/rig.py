@@ -145,12 +145,18 @@ class Rig:
         found = [f"mount {target}" for target in mounts.below(run)]
         found += [f"conmon {pid}" for pid in recover.supervisors(run / "exits").values()]
         found += [f"cgroup {path}" for path in here.children(self.settings.cgroup_root)]
-        found += [f"process {pid}" for pid in here.processes(self.settings.cgroup_root)]
+        found += [f"process {pid} {_what(pid)}" for pid in here.processes(self.settings.cgroup_root)]
         for folder in (run / "sandboxes", run / "containers", run / "exits", self.settings.paths.snapshots):
             found += [f"file {folder / name}" for name in os.listdir(folder)]
         found += [f"oci state {name}" for name in os.listdir(run / "crun") if not name.startswith(".")]
         found += [f"address of {identifier}" for identifier in self.network.attached]
         return found
+
+
+def _what(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return repr(Path(f"/proc/{pid}/cmdline").read_text())
+    return ""
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +176,7 @@ async def running(rig: Rig) -> AsyncIterator[Rig]:
         after = set(os.listdir("/proc/self/fd"))
     left = rig.leftovers()
     cgroups.detect().prune(rig.settings.cgroup_root)
-    assert left == []
+    assert left == [], "\n".join(left)
     assert len(after) <= len(before) + 1, f"descriptors leaked: {after - before}"
 
 

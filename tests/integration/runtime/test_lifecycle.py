@@ -194,9 +194,10 @@ def test_a_cancelled_creation_leaves_nothing(root: Path) -> None:
                     await asyncio.sleep(0)
                 task.cancel()
 
-        for after in (0, 1, 2, 3, 50):
+        for after in (0, 1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 50):
             await attempt(after)
             await here.remove_all()
+            assert here.leftovers() == []
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
         for after in (0, 1, 2, 3, 5, 50, 200):
             async with asyncio.TaskGroup() as group:
