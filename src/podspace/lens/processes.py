@@ -2,7 +2,8 @@
 
 Called by ``service`` in a thread: some files of /proc can make a reader wait. Zombies are in no cgroup.procs; they are found as children
 of those that are, for which every process must be asked; where processes are shared, /pause's own /proc tells whether any is missing.
-Nothing of what a process says of itself decides where it is listed.
+Nothing of what a process says of itself decides where it is listed. A container in which nothing has run since the last look is as it was:
+only its memory may have been taken from it.
 Source: cgroups(7), pid_namespaces(7), proc_pid_task(5) (children); fs/proc/base.c, task_dump_owner (a process's folder is its euid's).
 """
 
@@ -12,10 +13,11 @@ import functools
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podspace.lens import model, procdir, proctext
-from podspace.linux import cgroups, idmap, inroot
+from podspace.linux import cgroup_stats, cgroups, idmap, inroot
 from podspace.oci import users
 from podspace.runtime.model import NamespaceMode
 
@@ -23,24 +25,48 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PASSWD_BYTES = 1 << 20
 _DEAD = "ZXx"
-_KEPT_NUMBERS = 8192
+_KEPT_NUMBERS, _KEPT_LOOKS = 8192, 512
 _FEW_BYTES = 2048
 _QUICK_SECONDS = 0.05
 
 Numbers = dict[tuple[int, int], tuple[int, ...]]  # (pid, start in ticks) to its number in each pidns, the host's first: never changes
 
 
+_Asked = tuple[bool, bool, bool]  # threads, namespaces, zombies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What one container's look found, and by what it is known that it would find the same again."""
+
+    cpu_used: int
+    pids: list[int]
+    processes: dict[int, model.Process]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is kept from one look to the next, of all Pods: it spares the dearest file of a process, and all of a container at rest."""
+
+    numbers: Numbers = field(default_factory=dict)
+    looks: dict[tuple[str, _Asked], _Kept] = field(default_factory=dict)  # by cgroup and what was asked
+
+    def bound(self) -> None:
+        if len(self.numbers) > _KEPT_NUMBERS:
+            self.numbers.clear()
+        if len(self.looks) > _KEPT_LOOKS:
+            self.looks.clear()
+
+
 def census(
-    pod: model.PodHandle, here: cgroups.Cgroups, *, threads: bool = False, namespaces: bool = False, numbers: Numbers | None = None
+    pod: model.PodHandle, here: cgroups.Cgroups, *, threads: bool = False, namespaces: bool = False, memory: Memory | None = None
 ) -> model.Census:
     """Look at all of them once; ``namespaces`` of others than main processes cost as much again.
 
-    Those that come and go meanwhile may be missing; none is shown in another's place. ``numbers``: kept from one look to the next, it
-    spares the dearest file of each process that was seen before.
+    Those that come and go meanwhile may be missing; none is shown in another's place.
     """
-    kept = {} if numbers is None else numbers
-    if len(kept) > _KEPT_NUMBERS:
-        kept.clear()
+    kept = memory or Memory()
+    kept.bound()
     shared = pod.pid_mode is NamespaceMode.POD
     found = _found(pod, here, threads, namespaces, kept, zombies=not shared)
     if shared and _numbers_of_all(pod.members[0].pid) - {process.pod_pid for process in found.values()}:
@@ -50,17 +76,31 @@ def census(
 
 
 def _found(
-    pod: model.PodHandle, here: cgroups.Cgroups, threads: bool, namespaces: bool, numbers: Numbers, *, zombies: bool
+    pod: model.PodHandle, here: cgroups.Cgroups, threads: bool, namespaces: bool, memory: Memory, *, zombies: bool
 ) -> dict[int, model.Process]:
     """By the host's pid. With ``zombies`` also those that wait for their parents."""
     found: dict[int, model.Process] = {}
+    asked = (threads, namespaces, zombies)
     for member in pod.members:
-        look = _Look(member, numbers, threads=threads, namespaces=namespaces, children=zombies)
-        for pid in here.processes(member.cgroup):
-            if pid not in found:
-                look.add(pid, found)
-        look.add_zombies(found)
+        used = cgroup_stats.cpu_used(here, member.cgroup)  # before the look: what runs during it makes the next one look again
+        pids = here.processes(member.cgroup)
+        last = memory.looks.get((member.cgroup, asked))
+        if last is None or (last.cpu_used, last.pids) != (used, pids):
+            last = _looked(member, pids, asked, memory.numbers, used or 0)
+            if used is not None:
+                memory.looks[member.cgroup, asked] = last
+        found = last.processes | found
     return found
+
+
+def _looked(member: model.Member, pids: list[int], asked: _Asked, numbers: Numbers, used: int) -> _Kept:
+    threads, namespaces, zombies = asked
+    look = _Look(member, numbers, threads=threads, namespaces=namespaces, children=zombies)
+    found: dict[int, model.Process] = {}
+    for pid in pids:
+        look.add(pid, found)
+    look.add_zombies(found)
+    return _Kept(cpu_used=used, pids=pids, processes=found)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -50,7 +50,7 @@ class PodLens:
         self._seccomp_profiles = seccomp_profiles
         self._images = images
         self._cgroups = cgroups.detect()
-        self._numbers: processes.Numbers = {}
+        self._memory = processes.Memory()
         self._facts: dict[str, audit_manifest.ImageFacts] = {}
 
     async def processes(self, pod: JSON, *, threads: bool, namespaces: bool) -> JSON:
@@ -59,7 +59,7 @@ class PodLens:
         return present.processes(census)
 
     def _census(self, handle: model.PodHandle, *, threads: bool = False, namespaces: bool = False) -> model.Census:
-        return processes.census(handle, self._cgroups, threads=threads, namespaces=namespaces, numbers=self._numbers)
+        return processes.census(handle, self._cgroups, threads=threads, namespaces=namespaces, memory=self._memory)
 
     async def signal(self, pod: JSON, spec: JSON) -> JSON:
         handle = self._handle(pod)

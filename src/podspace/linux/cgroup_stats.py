@@ -46,6 +46,17 @@ def read(here: cgroups.Cgroups, path: str) -> Usage:
     return _v2(here, path) if here.version == 2 else _v1(here, path)
 
 
+def cpu_used(here: cgroups.Cgroups, path: str) -> int | None:
+    """CPU time of a cgroup so far, as finely as the kernel tells it: the same number twice means that nothing in it has run between.
+
+    None where it is not counted. What runs at this very moment is charged at the next tick of the clock.
+    """
+    if here.version == 2:
+        return pairs(text(here.folder("", path), "cpu.stat")).get("usage_usec")
+    counted = text(here.folder("cpuacct", path), "cpuacct.usage")
+    return int(counted) if counted else None
+
+
 def _v1(here: cgroups.Cgroups, path: str) -> Usage:
     memory = here.folder("memory", path)
     stat = pairs(text(memory, "memory.stat"))

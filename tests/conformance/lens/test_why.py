@@ -23,7 +23,7 @@ def test_the_cause_is_told_in_the_words_of_whoever_refused(podspace: Server) -> 
     podspace.wait_for("why-pull", "{.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff")
     assert "its image busybox:no-such-tag cannot be had" in why(podspace, "why-pull", 3)
     podspace.apply(pods.pod("why-crash", pods.shell("one", "echo bad luck >&2; exit 7"), shareProcessNamespace=True))
-    podspace.wait_for("why-crash", "{.status.containerStatuses[0].lastState.terminated.exitCode}=7")
+    podspace.wait_for("why-crash", "{.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
     text = why(podspace, "why-crash", 3)
     assert "exit code 7" in text
     assert '"bad luck"' in text
