@@ -101,7 +101,7 @@ def test_the_figures_are_the_containers(scene: Scene) -> None:
     )
     assert 0 < value["container_start_time_seconds"] <= value["container_last_seen"]
     assert value["container_ulimits_soft"] > 0
-    assert value["container_file_descriptors"] >= 6
+    assert value["container_file_descriptors"] >= 3  # of one at least: the other may just be starting its program
     assert list(of_pod["container_network_receive_bytes_total"][0].label_values)[-1] == "eth0"
     assert of_container["container_cpu_usage_seconds_total"][0].metric_type == pb.COUNTER
 
