@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from podspace.wire.logoptions import LogOptions
 
 CHUNK_BYTES = 64 * 1024
 ROTATION_SECONDS = 5.0
+_TRIES = 5  # to find the tail of a log that does not grow while one looks
 
 
 async def read(engine: Engine, status: ContainerStatus, options: LogOptions) -> AsyncIterator[bytes]:
@@ -32,15 +34,14 @@ async def read(engine: Engine, status: ContainerStatus, options: LogOptions) -> 
     with contextlib.ExitStack() as stack:
         changes = stack.enter_context(inotify.Inotify()) if options.follow else None
         file = stack.enter_context(await _open(engine, status, status.log_path))
-        if options.tail_lines is not None:
-            file.seek(await asyncio.to_thread(crilog.tail_offset, file, options.tail_lines))
+        end = await _place(file, options)
         if changes is not None:
             _watch(changes, status)
         while not renderer.done:
             # asked before reading: what is written before the end, or before another file takes its place, is read below
             ended = _ended(engine, status)
             following = log_files.successor(status.log_path, log_files.name_of(file)) if changes is not None else None
-            while not renderer.done and (data := file.read(CHUNK_BYTES)):
+            while not renderer.done and (data := file.read(CHUNK_BYTES if end is None else min(CHUNK_BYTES, max(end - file.tell(), 0)))):
                 if text := renderer.feed(data):
                     yield text
                 await asyncio.sleep(0)  # a log of gigabytes of which nothing is wanted must not hold up everybody else
@@ -52,6 +53,19 @@ async def read(engine: Engine, status: ContainerStatus, options: LogOptions) -> 
             file.close()
             file = stack.enter_context(await _open(engine, status, following))
             _watch(changes, status)
+
+
+async def _place(file: BinaryIO, options: LogOptions) -> int | None:
+    """Go to where the client wants to begin; return where it ends, None = with the container. Who does not follow gets what is there now:
+    so many lines as it asked for, and no more because somebody writes meanwhile.
+    """
+    for _ in range(_TRIES):
+        end = os.fstat(file.fileno()).st_size
+        if options.tail_lines is not None:
+            file.seek(await asyncio.to_thread(crilog.tail_offset, file, options.tail_lines))
+        if options.follow or os.fstat(file.fileno()).st_size == end:
+            break
+    return None if options.follow else end
 
 
 async def _open(engine: Engine, status: ContainerStatus, path: Path) -> BinaryIO:
