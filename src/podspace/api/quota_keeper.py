@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.api import registry
 from podspace.kube import resources
 from podspace.kube.json import JSON
@@ -72,14 +73,8 @@ class QuotaKeeper:
                 await self._changed.wait()
                 self._changed.clear()
                 while self._dirty:
-                    await self._tried(self._dirty.pop())
-
-    async def _tried(self, namespace: str) -> None:
-        """One namespace's trouble is neither the others' nor the server's."""
-        try:
-            await self._tell(namespace)
-        except Exception:
-            _log.exception("quotas of namespace %s: a bug in podspace; what is used there is told after the next change", namespace)
+                    namespace = self._dirty.pop()
+                    await supervised.tried(_log, f"quotas of namespace {namespace}", self._tell(namespace))
 
     async def _first(self, group: asyncio.TaskGroup) -> None:
         """Follow quotas; the other kinds from the first quota on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from podspace.lens import model
 from podspace.oci import capabilities
 
 
@@ -51,6 +52,11 @@ class Party:
     def has(self, capability: int, over: Party) -> bool:
         """Whether it has one of these capabilities in the other's user namespace (user_namespaces(7))."""
         return bool(self.effective & capability) and self.userns == over.userns[: len(self.userns)]
+
+
+def party(name: str, held: model.Credentials) -> Party:
+    """Of a running process's credentials; what else is known of it is for ``dataclasses.replace``."""
+    return Party(name=name, uids=held.uids, gids=held.gids, groups=held.groups, effective=held.effective, permitted=held.permitted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import stat
@@ -41,13 +42,8 @@ def parties(census: model.Census, filters: audit_filter.Filters) -> list[audit_r
 def _party(process: model.Process, folder: procdir.ProcDir, profile: Mapping[str, Any]) -> audit_rules.Party:
     held = process.credentials
     hidepid, proc_gid = _proc_options(folder)
-    return audit_rules.Party(
-        name=process.container,
-        uids=held.uids,
-        gids=held.gids,
-        groups=held.groups,
-        effective=held.effective,
-        permitted=held.permitted,
+    return dataclasses.replace(
+        audit_rules.party(process.container, held),
         pidns=_ancestry(folder, "pid"),
         userns=_ancestry(folder, "user"),
         dumpable=_dumpable(held, folder),

@@ -224,13 +224,8 @@ def _finished(
 def _party(process: model.Process, raw: _Raw, target: str) -> audit_rules.Party:
     held = process.credentials
     owner = raw.environ_owner
-    return audit_rules.Party(
-        name=process.container,
-        uids=held.uids,
-        gids=held.gids,
-        groups=held.groups,
-        effective=held.effective,
-        permitted=held.permitted,
+    return replace(
+        audit_rules.party(process.container, held),
         pidns=("node", target or model.PAUSE),
         userns=("node", raw.namespaces.get("user", 0)),
         dumpable=owner is None or owner == (held.uids[1], held.gids[1]),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.kube import admission, quantity, storage, times
 from podspace.kube.json import JSON
 from podspace.linux import trees
@@ -76,15 +77,7 @@ class ClaimController:
 
     async def _tried(self, obj: JSON, step: Coroutine[Any, Any, None]) -> bool:
         what = f"{obj['kind']} {obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
-        try:
-            await step
-        except (errors.PodspaceError, OSError) as error:
-            log.warning("%s: %s; trying again", what, error)
-        except Exception:
-            log.exception("%s: a bug in podspace; trying again in %.0f s", what, RETRY_SECONDS)
-        else:
-            return True
-        return False
+        return await supervised.tried(log, what, step)
 
     async def _follow(self, resource: str) -> None:
         while True:

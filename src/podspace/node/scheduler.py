@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.kube import times
 from podspace.kube.json import JSON
 from podspace.node import claims, fit, neighbours, pod_affinity, requests, support
@@ -51,11 +52,11 @@ class Scheduler:
             pods, revision = self._store.list("pods")
             with self._store.watch("pods", since=revision) as watch:
                 for pod in pods:  # those for nodes that are not here, too
-                    await self._consider(pod)
+                    await self._tried(pod)
                 try:
                     async for change in watch:
                         if change.kind != "DELETED" and _may_fit_now(change.obj, change.previous):
-                            await self._consider(change.obj)
+                            await self._tried(change.obj)
                         if self._may_help_others(change):
                             await self._look_again()
                 except errors.Expired:
@@ -96,6 +97,10 @@ class Scheduler:
                 except errors.Expired:
                     continue
             return
+
+    async def _tried(self, pod: JSON) -> None:
+        """One Pod's trouble is neither the others' nor the server's."""
+        await supervised.tried(log, f"scheduling pod {pod['metadata']['namespace']}/{pod['metadata']['name']}", self._consider(pod))
 
     async def _consider(self, told: JSON) -> None:
         pod = self._store.get("pods", told["metadata"]["namespace"], told["metadata"]["name"])
@@ -152,7 +157,7 @@ class Scheduler:
     async def _look_again(self) -> None:
         """A Pod that left may have made room for those that wait."""
         for pod in in_turn(self._store.list("pods")[0]):
-            await self._consider(pod)
+            await self._tried(pod)
 
     async def _bind(self, pod: JSON) -> None:
         metadata = pod["metadata"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.node import configs, pod_state, storage_limits, volumes
 from podspace.node.context import NodeContext
 from podspace.node.pod import Pod
@@ -63,7 +64,7 @@ class StorageWatch:
             try:
                 if self._something_was_written():
                     for worker, limits in limited:
-                        await self._look_at(worker, limits)
+                        await supervised.tried(log, f"disk usage of pod {worker.pod.full_name}", self._look_at(worker, limits))
             except OSError as error:
                 log.warning("how much disk Pods take is not known: %s", error)
             await asyncio.sleep(min(max((time.monotonic() - began) * _SHARE, LEAST_SECONDS), MOST_SECONDS))

@@ -7,11 +7,13 @@ worker does the rest. Source: kubernetes pkg/controller/tainteviction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.kube import times
 from podspace.kube.json import JSON
 from podspace.node import fit, neighbours, scheduler
@@ -96,7 +98,7 @@ class TaintEviction:
             at = self._since.setdefault(pod["metadata"]["uid"], time.monotonic()) + seconds
             if at > time.monotonic():
                 due.append(at)
-            elif not await self._evict(pod):
+            elif not await supervised.tried(log, f"evicting pod {_full_name(pod)}", self._evict(pod)):
                 due.append(time.monotonic() + RETRY_SECONDS)
         known = {pod["metadata"]["uid"] for pod in here}
         self._since = {uid: since for uid, since in self._since.items() if uid in known}
@@ -104,22 +106,18 @@ class TaintEviction:
 
     def _let_be(self, pod: JSON) -> None:
         if self._since.pop(pod["metadata"]["uid"], None) is not None and not pod["metadata"].get("deletionTimestamp"):
-            words = f"Cancelling deletion of Pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
-            self._recorder.normal(pod, "TaintManagerEviction", words)
+            self._recorder.normal(pod, "TaintManagerEviction", f"Cancelling deletion of Pod {_full_name(pod)}")
 
-    async def _evict(self, pod: JSON) -> bool:
-        """Mark the Pod as deleted. False: the store cannot be written just now."""
+    async def _evict(self, pod: JSON) -> None:
+        """Mark the Pod as deleted. Raises: Unavailable (the store cannot be written just now)."""
         metadata = pod["metadata"]
-        words = f"Marking for deletion Pod {metadata['namespace']}/{metadata['name']}"
-        self._recorder.normal(pod, "TaintManagerEviction", words)
-        try:
+        self._recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {_full_name(pod)}")
+        with contextlib.suppress(errors.NotFound):
             await self._store.mutate("pods", metadata["namespace"], metadata["name"], lambda raw: _marked(raw, metadata["uid"]))
-        except errors.NotFound:
-            return True
-        except errors.Unavailable as error:
-            log.warning("evicting pod %s/%s again later: %s", metadata["namespace"], metadata["name"], error)
-            return False
-        return True
+
+
+def _full_name(pod: JSON) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def _marked(raw: JSON, uid: str) -> JSON | None:
