@@ -159,6 +159,24 @@ async def _services(settings: Settings, store: Store) -> AsyncIterator[NodeAgent
         yield agent
 
 
+def _api_server(
+    settings: Settings, store: Store, engine: Engine, images: Images, pki: certificates.Paths, signer: tokens.Signer, *, node_name: str
+) -> ApiServer:
+    host, port = certificates.split_listen(settings.listen)
+    return ApiServer(
+        store,
+        PodStreams(engine),
+        host=host,
+        port=port,
+        tls=certificates.server_context(pki),
+        ca_certificate=pki.ca.read_text(),
+        unix_socket=settings.paths.api_socket,
+        meter=PodMeter(engine, node_name=node_name),
+        lens=PodLens(engine, images, seccomp_profiles=settings.seccomp_profiles or settings.paths.seccomp),
+        tokens=signer,
+    )
+
+
 @contextlib.asynccontextmanager
 async def _above(settings: Settings, store: Store, engine: Engine, images: Images) -> AsyncIterator[NodeAgent]:
     """What is above the engine: the agent and the front doors."""
@@ -185,20 +203,8 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     mapped = not await engine.missing_for_user_namespaces()
     abilities = registration.Abilities(user_namespaces=mapped, huge_pages=engine.counts_huge_pages)
     node = registration.Registration(store, settings, facts, abilities, runtime_version=engine.runtime_name)
-    host, port = certificates.split_listen(settings.listen)
     pki = certificates.ensure(settings.paths.certificates, listen=settings.listen, node_ip=next(iter(facts.ips), ""))
-    api = ApiServer(
-        store,
-        PodStreams(engine),
-        host=host,
-        port=port,
-        tls=certificates.server_context(pki),
-        ca_certificate=pki.ca.read_text(),
-        unix_socket=settings.paths.api_socket,
-        meter=PodMeter(engine, node_name=facts.name),
-        lens=PodLens(engine, images, seccomp_profiles=settings.seccomp_profiles or settings.paths.seccomp),
-        tokens=signer,
-    )
+    api = _api_server(settings, store, engine, images, pki, signer, node_name=facts.name)
     cri = _cri_server(settings, engine, images)
     ready = {name: asyncio.Event() for name in ("engine", "api", "agent", *(("cri",) if cri else ()))}
     async with asyncio.TaskGroup() as tasks:
