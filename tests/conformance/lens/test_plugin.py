@@ -125,6 +125,25 @@ def test_a_hostile_process_forges_no_line(podspace: Server) -> None:
 
 
 def test_a_cluster_that_forbids_it_is_quoted(podspace: Server) -> None:
+    podspace.kubectl("create", "namespace", "strict")
+    podspace.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    held = pods.pod("held", pods.shell("one", securityContext=security))
+    podspace.apply(held | {"metadata": {"name": "held", "namespace": "strict"}})
+    podspace.kubectl("wait", "--for=condition=Ready", "pod/held", "-n", "strict", "--timeout=60s")
+    code, _, complaint = plugin(podspace, "ps", "held", "-n", "strict", check=False)
+    assert code == 1
+    assert complaint.startswith("error: the cluster forbids the ephemeral container by which to look into pod held: ")
+    assert 'violates PodSecurity "restricted' in complaint
+
+
+def test_a_pod_that_is_over_has_no_processes_and_a_reason(podspace: Server) -> None:
     podspace.apply(pods.pod("plugin-done", pods.shell("one", "true"), restartPolicy="Never"))
     podspace.wait_for("plugin-done", "{.status.phase}=Succeeded")
     assert "nothing of it runs" in plugin(podspace, "ps", "plugin-done", check=False)[2]
