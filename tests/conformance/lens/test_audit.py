@@ -86,6 +86,23 @@ def test_a_seccomp_profile_of_ones_own_is_reckoned_with_and_tried_under(podspace
     assert next(row for row in before if row["actor"] == "a")["reasons"] == row["reasons"]
 
 
+def test_a_process_that_may_not_be_dumped_is_closed_to_its_own_uid_and_to_no_lens(podspace: Server) -> None:
+    """Who may not read the program it runs is not dumpable, as after prctl(PR_SET_DUMPABLE, 0)."""
+    closed = "cp /bin/busybox /tmp/sleep; chmod 111 /tmp/sleep; exec /tmp/sleep 3600"
+    security = {"runAsUser": 1000}
+    containers = (pods.shell("closed", closed, securityContext=security), pods.shell("open", securityContext=security))
+    podspace.apply(pods.pod("audit-closed", *containers, shareProcessNamespace=True))
+    podspace.wait_ready("audit-closed")
+    podspace.exec("audit-closed", "open", "sh", "-c", "while ! ps ax | grep -q '[/]tmp/sleep'; do :; done")
+    rows = json.loads(podspace.podspace("audit", "audit-closed", "-o", "json"))["status"]["matrix"]
+    assert pairs(rows, "computed") == pairs(rows, "tried")
+    row = next(row for row in rows if (row["actor"], row["target"]) == ("open", "closed"))
+    assert row["reasons"]["files"] == "the process is not dumpable and there is no SYS_PTRACE"
+    seen = json.loads(podspace.podspace("ps", "audit-closed", "-c", "closed", "-o", "json"))["processes"]
+    assert [(entry["command"][0], entry["uid"]) for entry in seen] == [("/tmp/sleep", 1000)]
+    assert "/tmp/sleep" in podspace.podspace("files", "audit-closed", "-c", "closed", "diff")
+
+
 def test_the_probe_changes_nothing_and_is_not_seen(podspace: Server) -> None:
     podspace.apply(pods.page("audit-page"))
     podspace.wait_ready("audit-page")
