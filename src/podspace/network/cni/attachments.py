@@ -1,8 +1,8 @@
-"""What is attached by CNI, on disk: one file per sandbox, written before its first plugin is called and removed after its last.
+"""What is attached by CNI, on disk: a file per sandbox, written before its first plugin is called and removed after its last.
 
-``<lib>/network/cni/<sandbox id>.json`` holds the network's configuration as it was and what the plugins answered, so that DEL can be called
-after a kill -9, after the configuration is gone, and after a reboot (addresses are often remembered on disk). A file without a result
-is an ADD that did not end. Called by ``network``.
+``<lib>/network/cni/<sandbox id>.json`` holds the network's configuration as it was, ``<sandbox id>.result`` beside it what the plugins
+answered, so that DEL can be called after a kill -9, after the configuration is gone, and after a reboot (addresses are often remembered
+on disk). Without a result it is an ADD that did not end. Called by ``network``.
 """
 
 from __future__ import annotations
@@ -37,35 +37,37 @@ class Attachments:
         self._folder = folder
 
     def save(self, record: Record) -> None:
-        """Atomic, and on disk when it returns: what it describes may outlive a power loss."""
+        """All but the result. Atomic, and on disk when it returns: what it describes may outlive a power loss."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        raw = {
-            "config": config_module.encode(record.config),
-            "arguments": record.arguments,
-            "given": record.given,
-            "result": record.result,
-        }
-        path = self._path(record.sandbox_id)
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(raw, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        raw = {"config": config_module.encode(record.config), "arguments": record.arguments, "given": record.given}
+        _write(self._path(record.sandbox_id), raw, durable=True)
+
+    def save_result(self, sandbox_id: str, result: JSON) -> None:
+        """Atomic. It may be lost with the power, and then plugins undo what they did without it; they must be able to."""
+        _write(self._result(sandbox_id), result, durable=False)
 
     def get(self, sandbox_id: str) -> Record | None:
         """None when it was never attached, or nothing of use is left of it."""
         try:
             raw: Any = json.loads(self._path(sandbox_id).read_text())
             config = config_module.decode(raw["config"])
-            return Record(sandbox_id=sandbox_id, config=config, arguments=raw["arguments"], given=raw["given"], result=raw["result"])
+            result = self._read_result(sandbox_id)
+            return Record(sandbox_id=sandbox_id, config=config, arguments=raw["arguments"], given=raw["given"], result=result)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+
+    def _read_result(self, sandbox_id: str) -> JSON | None:
+        try:
+            found: JSON = json.loads(self._result(sandbox_id).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
 
     def has(self, sandbox_id: str) -> bool:
         return self._path(sandbox_id).exists()
 
     def drop(self, sandbox_id: str) -> None:
+        self._result(sandbox_id).unlink(missing_ok=True)
         self._path(sandbox_id).unlink(missing_ok=True)
 
     def ids(self) -> Iterator[str]:
@@ -75,3 +77,16 @@ class Attachments:
 
     def _path(self, sandbox_id: str) -> Path:
         return self._folder / f"{sandbox_id}.json"
+
+    def _result(self, sandbox_id: str) -> Path:
+        return self._folder / f"{sandbox_id}.result"
+
+
+def _write(path: Path, raw: JSON, *, durable: bool) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        json.dump(raw, file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 
 from podspace import errors
-from podspace.aio import together
+from podspace.aio import cleanup, together
 from podspace.linux import mounts, netlink, netns, rtnetlink, syscalls
 from podspace.network.attachment import Attachment
 from podspace.network.cni import capabilities, config, plugin, results
@@ -25,6 +25,7 @@ from podspace.settings import CNI_CONF_DIR, Settings
 
 INTERFACE = "eth0"
 LOOPBACK_INDEX = 1
+_PREPARE_SECONDS = 30.0
 UNDO_SECONDS = 30.0  # a plugin that hangs must not keep a server from starting
 
 log = logging.getLogger(__name__)
@@ -80,13 +81,12 @@ class CniNetwork:
             given=capabilities.of(wanted, self._pod_cidrs),
         )
         _refuse_unheard(wanted, record)
-        await asyncio.to_thread(self._records.save, record)
-        await asyncio.to_thread(self._pin, wanted)
+        # a thread cannot be cancelled: the undo must not begin while it still mounts
+        await cleanup.finish(asyncio.to_thread(self._prepare, record, wanted), _PREPARE_SECONDS)
         try:
             result = await self._chain.add(record.config, self._call(record), record.given)
-            record = dataclasses.replace(record, result=result)
-            await asyncio.to_thread(self._records.save, record)
-            return _addresses(record)
+            self._records.save_result(record.sandbox_id, result)
+            return _addresses(dataclasses.replace(record, result=result))
         except errors.Unavailable as error:
             raise errors.Unavailable(f'failed to setup network for sandbox "{wanted.sandbox_id}": {error}') from error
 
@@ -135,6 +135,11 @@ class CniNetwork:
             interface=INTERFACE,
             arguments=record.arguments,
         )
+
+    def _prepare(self, record: Record, wanted: Attachment) -> None:
+        """The record first: what is there to undo is known before it is done."""
+        self._records.save(record)
+        self._pin(wanted)
 
     def _pin(self, wanted: Attachment) -> None:
         """Idempotent. Also brings the loopback up, which is nobody's plugin's."""
