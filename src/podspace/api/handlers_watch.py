@@ -1,4 +1,4 @@
-"""Watching a collection: a stream of changes, one JSON line each, until the client has seen enough.
+"""Watching a collection: a stream of changes, one JSON line (or message of a WebSocket) each, until the client has seen enough.
 
 Called by ``dispatch``. Every watcher of a plain change sends the same bytes (``Change.encoded``). What a change means under a selector
 and how it looks in a Table is in ``watch_events``.
@@ -16,6 +16,7 @@ from podspace import errors
 from podspace.api import list_options, respond, selection, shape, status_http, watch_events
 from podspace.api.call import Call
 from podspace.store.watch import Watch
+from podspace.streaming.feed import Feed
 
 _BOOKMARK_SECONDS = 60.0
 _LAST_BOOKMARK_SECONDS = 2.0  # before the end of a stream with timeoutSeconds
@@ -36,12 +37,12 @@ async def watch(call: Call) -> web.StreamResponse:
     renderer = watch_events.Renderer(call, selected)
     initial = call.query.flag("sendInitialEvents")
     since = None if initial or version in ("", "0") else int(version)
-    async with respond.stream(call.http, "application/json") as response:
-        await _stream(call, response, renderer, since, initial)
-    return response
+    async with respond.stream(call.http, "application/json", lines=True) as feed:
+        await _stream(call, feed, renderer, since, initial)
+    return feed.answer
 
 
-async def _stream(call: Call, response: web.StreamResponse, renderer: watch_events.Renderer, since: int | None, initial: bool) -> None:
+async def _stream(call: Call, feed: Feed, renderer: watch_events.Renderer, since: int | None, initial: bool) -> None:
     try:
         head = b""
         if since is None:
@@ -51,29 +52,29 @@ async def _stream(call: Call, response: web.StreamResponse, renderer: watch_even
                 head += renderer.bookmark(since, initial_events_end=True)
         with call.store.watch(call.strategy.key, call.target.namespace, since=since) as changes_to_come:
             if head:
-                await _write(call, response, head)
-            await _follow(call, response, renderer, changes_to_come)
+                await _write(call, feed, head)
+            await _follow(call, feed, renderer, changes_to_come)
     except errors.Expired as error:
         status = status_http.translate(error).status
-        await _write(call, response, b'{"type":"ERROR","object":' + respond.encode(status) + b"}\n")
+        await _write(call, feed, b'{"type":"ERROR","object":' + respond.encode(status) + b"}\n")
 
 
-async def _write(call: Call, response: web.StreamResponse, lines: bytes) -> None:
+async def _write(call: Call, feed: Feed, lines: bytes) -> None:
     """Send; a client that takes nothing for a minute is cut off: what waits for it would stay in memory for ever."""
     transport = call.http.transport
     if transport is None or (len(lines) <= _PIECE_BYTES and not transport.get_write_buffer_size()):
-        await response.write(lines)
+        await feed.write(lines)
         return
     for start in range(0, len(lines), _PIECE_BYTES):
         try:
             async with asyncio.timeout(_STUCK_SECONDS):
-                await response.write(lines[start : start + _PIECE_BYTES])
+                await feed.write(lines[start : start + _PIECE_BYTES])
         except TimeoutError:
             transport.abort()
             raise ConnectionResetError("the client does not read") from None
 
 
-async def _follow(call: Call, response: web.StreamResponse, renderer: watch_events.Renderer, changes: Watch) -> None:
+async def _follow(call: Call, feed: Feed, renderer: watch_events.Renderer, changes: Watch) -> None:
     """Send what happens until the time is up or the server stops."""
     loop = asyncio.get_running_loop()
     asked = call.query.integer("timeoutSeconds") or 0
@@ -86,11 +87,11 @@ async def _follow(call: Call, response: web.StreamResponse, renderer: watch_even
                 batch = await changes.batch()
                 if batch:
                     if lines := renderer.lines(batch):
-                        await _write(call, response, lines)
+                        await _write(call, feed, lines)
                 elif changes.closed or loop.time() >= end:
                     return
                 else:
-                    await _write(call, response, renderer.bookmark(changes.revision))
+                    await _write(call, feed, renderer.bookmark(changes.revision))
                     bookmarks.sent(loop.time())
                     timer = loop.call_at(bookmarks.next(), changes.poke)
     finally:

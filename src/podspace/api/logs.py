@@ -36,12 +36,12 @@ async def log(call: Call) -> web.StreamResponse:
 
 
 async def _send(call: Call, first: bytes, rest: AsyncIterator[bytes]) -> web.StreamResponse:
-    async with respond.stream(call.http, "text/plain") as response:
+    async with respond.stream(call.http, "text/plain") as feed:
         if first:
-            await response.write(first)
+            await feed.write(first)
         async for chunk in rest:
-            await response.write(chunk)
-    return response
+            await feed.write(chunk)
+    return feed.answer
 
 
 def parse(call: Call) -> LogOptions:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
+
+from podspace.streaming import feed, upgrade
 
 _GZIP_FROM_BYTES = 128 * 1024  # below that compressing costs more than it saves; the API server's own threshold
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -68,24 +70,36 @@ def _gzip(payload: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def stream(http: web.BaseRequest, content_type: str) -> AsyncIterator[web.StreamResponse]:
+async def stream(http: web.BaseRequest, content_type: str, *, lines: bool = False) -> AsyncIterator[feed.Feed]:
     """An answer of unknown length; ended when the context is. A client that is gone ends it too.
 
+    In messages for who asks for a WebSocket: one for each line with ``lines``, else one for each ``write``.
     What goes wrong meanwhile breaks the connection off: there is no place for a Status, and the client must not take it for the end.
     """
+    if upgrade.asks_for(http) == "websocket":
+        async with feed.of_lines(http) if lines else feed.of_bytes(http) as messages:
+            with _broken_off(http):
+                yield messages
+        return
     answer = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
     answer.enable_chunked_encoding()
     async with streaming(http, answer):
-        yield answer
+        yield feed.Feed(answer, answer.write)
 
 
 @contextlib.asynccontextmanager
 async def streaming(http: web.BaseRequest, answer: web.StreamResponse) -> AsyncIterator[None]:
     """As ``stream``, for an answer with a head of its own."""
     await answer.prepare(http)
-    try:
+    with _broken_off(http):
         yield
         await answer.write_eof()
+
+
+@contextlib.contextmanager
+def _broken_off(http: web.BaseRequest) -> Iterator[None]:
+    try:
+        yield
     except ConnectionResetError:
         pass
     except BaseException:

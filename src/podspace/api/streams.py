@@ -28,6 +28,10 @@ class OpenStreams:
         finally:
             del self._closers[token]
 
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._closers)
+
     def close_all(self) -> None:
         """End what is open and what is still to come."""
         self._closed = True

@@ -57,10 +57,10 @@ async def serve_remote_command(
     stderr = stderr and not tty
     peer: Peer
     if websocket:
-        protocol = remotecommand.negotiate(_websocket_offers(request), remotecommand.WEBSOCKET_PROTOCOLS)
+        protocol = remotecommand.negotiate(websocket_offers(request), remotecommand.WEBSOCKET_PROTOCOLS)
         if protocol is None:
             return _no_websocket_protocol(request, remotecommand.WEBSOCKET_PROTOCOLS)
-        socket = await _open_websocket(request, protocol)
+        socket = await open_websocket(request, protocol)
         peer = WebSocketPeer(socket, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
         await (converse(peer, _refuse(refusal), "unable to upgrade connection") if refusal else converse(peer, run, doing))
         return socket
@@ -101,15 +101,15 @@ async def serve_port_forward(
 
     if _asks_for_websocket(request):
         served = (portforward.WEBSOCKET_PROTOCOL, *portforward.WEBSOCKET_CHANNEL_PROTOCOLS)
-        protocol = remotecommand.negotiate(_websocket_offers(request), served)
+        protocol = remotecommand.negotiate(websocket_offers(request), served)
         if protocol is None:
             return _no_websocket_protocol(request, served)
         if protocol == portforward.WEBSOCKET_PROTOCOL:
-            socket = await _open_websocket(request, protocol)
+            socket = await open_websocket(request, protocol)
             await Forwarder(WebSocketLink(socket), connect, describe).run()
             return socket
         wanted = _ports(ports)
-        socket = await _open_websocket(request, protocol, autoping=False)
+        socket = await open_websocket(request, protocol, autoping=False)
         await ChannelForwarder(socket, wanted, connect, describe).run()
         return socket
     if remotecommand.negotiate(_spdy_offers(request), (portforward.SPDY_PROTOCOL,)) is None:
@@ -128,16 +128,20 @@ def _ports(texts: Sequence[str]) -> list[int]:
 
 def _asks_for_websocket(request: web.Request) -> bool:
     """Whether it is a WebSocket (else SPDY) that the client wants.  Raises: BadRequest (neither)."""
-    upgrade = request.headers.get(hdrs.UPGRADE, "").strip().lower()
-    if "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower():
-        if upgrade == "websocket":
-            return True
-        if upgrade == _SPDY.lower():
-            return False
-    raise errors.BadRequest("Upgrade request required")
+    wanted = asks_for(request)
+    if wanted not in ("websocket", _SPDY.lower()):
+        raise errors.BadRequest("Upgrade request required")
+    return wanted == "websocket"
 
 
-def _websocket_offers(request: web.Request) -> list[str]:
+def asks_for(request: web.BaseRequest) -> str:
+    """The protocol that the client wants instead of HTTP, in small letters; empty: none."""
+    if "upgrade" not in request.headers.get(hdrs.CONNECTION, "").lower():
+        return ""
+    return request.headers.get(hdrs.UPGRADE, "").strip().lower()
+
+
+def websocket_offers(request: web.BaseRequest) -> list[str]:
     return _listed(request, hdrs.SEC_WEBSOCKET_PROTOCOL) or [remotecommand.UNNAMED]
 
 
@@ -148,13 +152,18 @@ def _spdy_offers(request: web.Request) -> list[str]:
     return offers
 
 
-def _listed(request: web.Request, header: str) -> list[str]:
+def _listed(request: web.BaseRequest, header: str) -> list[str]:
     return [name.strip() for line in request.headers.getall(header, []) for name in line.split(",") if name.strip()]
 
 
-async def _open_websocket(request: web.Request, protocol: str, *, autoping: bool = True) -> web.WebSocketResponse:
+async def open_websocket(request: web.BaseRequest, protocol: str, *, autoping: bool = True) -> web.WebSocketResponse:
+    """Answer 101.  Raises: BadRequest."""
     socket = web.WebSocketResponse(
-        protocols=[protocol], compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=FAREWELL_SECONDS, autoping=autoping
+        protocols=[protocol] if protocol else [],
+        compress=False,
+        max_msg_size=MAX_MESSAGE_BYTES,
+        timeout=FAREWELL_SECONDS,
+        autoping=autoping,
     )
     if not socket.can_prepare(request):
         raise errors.BadRequest("WebSocket handshake failed: Sec-WebSocket-Version must be 13 and Sec-WebSocket-Key 16 bytes in base64")
@@ -167,8 +176,12 @@ async def _open_spdy(request: web.Request, protocol: str) -> tuple[web.StreamRes
 
 
 def _no_websocket_protocol(request: web.Request, served: Sequence[str]) -> web.Response:
-    text = f"requested protocol(s) are not supported: [{' '.join(_websocket_offers(request))}]; supports [{' '.join(served)}]"
-    return web.Response(status=403, text=text)
+    return web.Response(status=403, text=unserved(request, served))
+
+
+def unserved(request: web.BaseRequest, served: Sequence[str]) -> str:
+    """In the words of apimachinery's wsstream."""
+    return f"requested protocol(s) are not supported: [{' '.join(websocket_offers(request))}]; supports [{' '.join(served)}]"
 
 
 def _no_spdy_protocol(request: web.Request, served: Sequence[str]) -> web.Response:
