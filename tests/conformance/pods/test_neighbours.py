@@ -45,7 +45,7 @@ def test_an_ephemeral_container_joins_its_target(node: Server) -> None:
 def test_an_ephemeral_container_that_asks_for_what_is_not_done_is_told_so(node: Server) -> None:
     pods.create(node, pod("odd", box("exec sleep 7301")))
     node.wait_ready("odd")
-    add_ephemeral(node, "odd", name="look", command=["true"], securityContext={"seLinuxOptions": {"level": "s0"}})
+    add_ephemeral(node, "odd", name="look", command=["true"], securityContext={"seLinuxOptions": {"level": "s0:c1,c2"}})
     node.wait_for("odd", "{.status.ephemeralContainerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
     message = pods.container_status(node, "odd", "look")["state"]["waiting"]["message"]
-    assert message == "podspace does not honour securityContext.seLinuxOptions (podspace labels nothing for SELinux)"
+    assert message == "podspace does not honour securityContext.seLinuxOptions.level (podspace labels nothing for SELinux)"

@@ -8,10 +8,11 @@ _APPARMOR = "conformance/security/test_security_contexts.py::test_apparmor_is_ap
 _CAPABILITIES = "conformance/pods/test_isolation.py::test_capabilities"
 _NON_ROOT = "conformance/pods/test_isolation.py::test_non_root"
 _SECCOMP = "conformance/pods/test_isolation.py::test_seccomp_and_no_new_privileges"
-_SELINUX = refused("podspace labels nothing for SELinux")
+_SELINUX = "podspace labels nothing for SELinux"
+_LABELS = kept("Nothing is labelled; what would keep the container apart from others is refused, field by field.")
 _SYSCTLS = "conformance/pods/test_isolation.py::test_sysctls"
 _USERS = "conformance/pods/test_isolation.py::test_users_and_groups"
-_WINDOWS = refused("this machine runs Linux")
+_LINUX = kept("Said to Windows containers; one for Linux has nothing of it, as under a kubelet on Linux.")
 
 TYPES: Types = {
     "AppArmorProfile": {
@@ -30,12 +31,21 @@ TYPES: Types = {
         "runAsNonRoot": honoured(_NON_ROOT),
         "runAsUser": honoured(_USERS),
         "seLinuxChangePolicy": kept("Volumes get no SELinux labels, by neither way."),
-        "seLinuxOptions": _SELINUX,
+        "seLinuxOptions": _LABELS,
         "seccompProfile": honoured(_SECCOMP),
         "supplementalGroups": honoured(_USERS),
         "supplementalGroupsPolicy": honoured("integration/runtime/test_security.py::test_a_strict_policy_leaves_the_images_groups_out"),
         "sysctls": honoured(_SYSCTLS, "conformance/security/test_security_contexts.py::test_unsafe_sysctls_that_are_allowed"),
-        "windowsOptions": _WINDOWS,
+        "windowsOptions": _LINUX,
+    },
+    "SELinuxOptions": {
+        "level": kept(
+            "s0 is the level that everything has which is told none.",
+            but=refused(_SELINUX, when=lambda level, _: level != "s0", example="s0:c1,c2"),
+        ),
+        "role": refused(_SELINUX),
+        "type": refused(_SELINUX),
+        "user": refused(_SELINUX),
     },
     "SeccompProfile": {
         "localhostProfile": honoured("conformance/security/test_security_contexts.py::test_a_seccomp_profile_of_ones_own"),
@@ -51,12 +61,18 @@ TYPES: Types = {
         "runAsGroup": honoured(_USERS),
         "runAsNonRoot": honoured(_NON_ROOT),
         "runAsUser": honoured(_USERS),
-        "seLinuxOptions": _SELINUX,
+        "seLinuxOptions": _LABELS,
         "seccompProfile": honoured(_SECCOMP),
-        "windowsOptions": _WINDOWS,
+        "windowsOptions": _LINUX,
     },
     "Sysctl": {
         "name": honoured(_SYSCTLS),
         "value": honoured(_SYSCTLS),
+    },
+    "WindowsSecurityContextOptions": {
+        "gmsaCredentialSpec": _LINUX,
+        "gmsaCredentialSpecName": _LINUX,
+        "hostProcess": _LINUX,
+        "runAsUserName": _LINUX,
     },
 }
