@@ -17,15 +17,16 @@ def names(pod: JSON) -> list[str]:
 
 
 def choose(pod: JSON, asked: str) -> str:
-    """The container that is meant.  Raises: BadRequest if there is no such container, or several and none was named."""
+    """The container that is meant: the only one beside init and ephemeral ones, if none is named.  Raises: BadRequest."""
     name, known = pod["metadata"]["name"], names(pod)
     if asked:
         if asked not in known:
             raise errors.BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
-    if len(known) != 1:
+    plain = pod["spec"]["containers"]
+    if len(plain) != 1:
         raise errors.BadRequest(f"a container name must be specified for pod {name}, choose one of: [{' '.join(known)}]")
-    return known[0]
+    return str(plain[0]["name"])
 
 
 def is_scheduled(pod: JSON) -> bool:

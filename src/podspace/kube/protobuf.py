@@ -174,18 +174,22 @@ def _time(value: int | bytes) -> str | None:
     if not _expect_bytes(value):
         return None
     seconds, _ = _moment(value)
-    return (_EPOCH + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _rfc3339(seconds, 0, "seconds")
 
 
 def _micro_time(value: int | bytes) -> str | None:
     if not _expect_bytes(value):
         return None
     seconds, nanos = _moment(value)
-    moment = _EPOCH + datetime.timedelta(seconds=seconds, microseconds=nanos // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _rfc3339(seconds, nanos, "microseconds")
 
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+def _rfc3339(seconds: int, nanos: int, digits: str) -> str:
+    """Go's zero time is in the year 0001, which strftime would write with one digit."""
+    return (_EPOCH + datetime.timedelta(seconds=seconds, microseconds=nanos // 1000)).isoformat(timespec=digits) + "Z"
+
+
+_EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def _int_or_string(value: int | bytes) -> int | str:

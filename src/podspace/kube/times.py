@@ -15,12 +15,17 @@ def rfc3339(seconds: float) -> str:
 
     What is later than the last year of four digits is its end: a grace period is any number of seconds.
     """
-    return datetime.fromtimestamp(min(seconds // 1, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(min(seconds // 1, _LAST), "seconds")
 
 
 def rfc3339_micro(seconds: float) -> str:
     """``2025-11-24T16:00:00.900000Z``: always six digits (metav1.MicroTime)."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _written(seconds, "microseconds")
+
+
+def _written(seconds: float, digits: str) -> str:
+    """With four digits of the year, also before 1000, where strftime has fewer."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec=digits) + "Z"
 
 
 def parse(text: str) -> float:

@@ -18,7 +18,7 @@ _MUTABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
     "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_RESIZABLE = "cpu and memory resources for non-ephemeral containers are mutable"
+_RESIZABLE = "only cpu and memory resources are mutable"
 
 
 def pod(report: Report, new: JSON, old: JSON) -> None:
@@ -63,26 +63,70 @@ def resize(report: Report, new: JSON, old: JSON) -> None:
     """/resize: cpu and memory of containers, within the Pod's QoS class."""
     validation_pod.spec_rules(report, new)
     before, after = old.get("spec") or {}, new.get("spec") or {}
-    for field in ("containers", "initContainers"):
-        if len(after.get(field) or ()) != len(before.get(field) or ()):
-            report.forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")
-            return
     if qos.qos_class(before) != qos.qos_class(after):
         report.invalid("spec", qos.qos_class(before), "Pod QOS Class may not change as a result of resizing")
     if not _can_be_resized(old):
         report.forbidden("spec", "Pod running on node without support for resize")
-    for field in ("containers", "initContainers"):
+    munged = copy.deepcopy(after)
+    _whole_pod(report, munged, before)
+    if not _same_containers(report, after, before):
+        return
+    for field in ("initContainers", "containers"):
         for index, (is_now, was) in enumerate(zip(after.get(field) or (), before.get(field) or (), strict=True)):
             _not_removed(report, is_now, was, f"spec.{field}[{index}].resources")
-    _not_removed(report, after, before, "spec.resources")
-    munged = copy.deepcopy(after)
-    if "resources" in before and "resources" in munged:
-        _restore_amounts(munged, before)
+    for field, path, words in (
+        ("containers", "spec", _RESIZABLE),
+        ("initContainers", "spec.initContainers[{}]", "only cpu and memory resources for init or sidecar containers are mutable"),
+    ):
+        for index, (is_now, was) in enumerate(zip(munged.get(field) or (), before.get(field) or (), strict=True)):
+            touched = is_now != was
+            _restore_amounts(is_now, was)
+            if is_now != was:
+                report.forbidden(path.format(index), words)
+            if touched and field == "initContainers" and is_now.get("restartPolicy") != "Always":
+                _no_restart(report, is_now, path.format(index))
+    if not report.causes and munged != before:
+        report.forbidden("spec", _RESIZABLE)
+
+
+def _whole_pod(report: Report, munged: JSON, before: JSON) -> None:
+    if not before.get("resources"):
+        if munged.get("resources"):
+            _restore_amounts(munged, before)
+            if not munged["resources"]:
+                munged.pop("resources")
+        if munged.get("resources"):
+            report.forbidden("spec", f"{_RESIZABLE} at pod-level")
+        return
+    if not munged.get("resources"):
+        report.forbidden("spec.resources", "pod-level resources cannot be removed")
+        return
+    _not_removed(report, munged, before, "spec.resources", "pod-level ")
+    _restore_amounts(munged, before)
+    if munged["resources"] != before["resources"]:
+        report.forbidden("spec", f"{_RESIZABLE} at pod-level")
+
+
+def _same_containers(report: Report, after: JSON, before: JSON) -> bool:
+    """Whether they have the names they had; otherwise the rest is not looked at."""
+    same = True
     for field in ("containers", "initContainers"):
-        for is_now, was in zip(munged.get(field) or (), before.get(field) or (), strict=True):
-            _restore_resources(is_now, was)
-    if munged != before:
-        report.forbidden("spec", f"only {_RESIZABLE}\n{difference(before, munged)}")
+        names = [[one.get("name") for one in spec.get(field) or ()] for spec in (before, after)]
+        if len(names[0]) != len(names[1]):
+            report.forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")
+            same = False
+            continue
+        for index, (was, is_now) in enumerate(zip(*names, strict=True)):
+            if was != is_now:
+                report.forbidden(f"spec.{field}[{index}].name", f"{field} may not be renamed or reordered on resize")
+                same = False
+    return same
+
+
+def _no_restart(report: Report, container: JSON, path: str) -> None:
+    for policy in container.get("resizePolicy") or ():
+        if policy.get("restartPolicy") == "RestartContainer":
+            report.forbidden(path, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized")
 
 
 def _can_be_resized(pod: JSON) -> bool:
@@ -92,22 +136,15 @@ def _can_be_resized(pod: JSON) -> bool:
     return running is None or "resources" in running
 
 
-def _not_removed(report: Report, is_now: JSON, was: JSON, field: str) -> None:
-    for side, word in (("requests", "requests"), ("limits", "limits")):
+def _not_removed(report: Report, is_now: JSON, was: JSON, field: str, of: str = "") -> None:
+    for side in ("requests", "limits"):
         before, after = ((one.get("resources") or {}).get(side) or {} for one in (was, is_now))
-        if any(name in before and name not in after for name in ("cpu", "memory")):
-            report.forbidden(f"{field}.{side}", f"resource {word} cannot be removed")
-
-
-def _restore_resources(is_now: JSON, was: JSON) -> None:
-    """Undo what a resize may change, so that the rest can be compared."""
-    is_now.pop("resizePolicy", None)
-    if "resizePolicy" in was:
-        is_now["resizePolicy"] = was["resizePolicy"]
-    _restore_amounts(is_now, was)
+        if not before.keys() <= after.keys():
+            report.forbidden(f"{field}.{side}", f"{of}resource {side} cannot be removed")
 
 
 def _restore_amounts(is_now: JSON, was: JSON) -> None:
+    """Undo what a resize may change, so that the rest can be compared."""
     resources: JSON = is_now.setdefault("resources", {})
     for side in ("requests", "limits"):
         before = (was.get("resources") or {}).get(side) or {}

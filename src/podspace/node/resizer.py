@@ -22,12 +22,13 @@ from podspace.runtime import model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Due:
-    """A running container and what it should have. ``changed``: cpu, memory or both."""
+    """A running container and what it should have. ``changed``: cpu, memory or both; by requests or limits, in its cgroup or not."""
 
     container: Container
     status: model.ContainerStatus
     wanted: model.Resources
     changed: frozenset[str]
+    in_cgroup: bool
 
 
 def reconsider(context: NodeContext, raw: JSON, resize: Resize) -> bool:
@@ -59,10 +60,12 @@ async def settle(context: NodeContext, pod: Pod, resize: Resize, observed: Obser
     """
     if not resize.unsettled or not observed.ready:
         return ()
-    due = _due(context, pod, observed)
+    _forget_restarted(resize, observed)
+    due = _due(context, pod, resize, observed)
     restart = tuple(one.container for one in due if resizing.restarts(one.container.raw, one.changed))
+    resize.restarting = {one.container.name: one.status.id for one in due if one.container in restart}
     try:
-        await _update(context, pod, observed, [one for one in due if one.container not in restart])
+        await _update(context, pod, observed, [one for one in due if one.in_cgroup and one.container not in restart])
     except (errors.PodspaceError, OSError) as error:
         _failed(context, pod, resize, str(error))
         return restart
@@ -74,15 +77,23 @@ async def settle(context: NodeContext, pod: Pod, resize: Resize, observed: Obser
     return restart
 
 
-def _due(context: NodeContext, pod: Pod, observed: Observed) -> list[_Due]:
+def _forget_restarted(resize: Resize, observed: Observed) -> None:
+    """A container that has been restarted has what is allocated to it."""
+    for name, identifier in resize.restarting.items():
+        if name in observed.containers and observed.containers[name].id != identifier:
+            resize.actual.pop(name, None)
+
+
+def _due(context: NodeContext, pod: Pod, resize: Resize, observed: Observed) -> list[_Due]:
     """The running containers that have something else than is allocated to them."""
     found = []
     for container in (*pod.init_containers, *pod.containers):
         status = observed.containers.get(container.name)
         if status is not None and status.state is model.ContainerState.RUNNING:
             wanted = resources.container_resources(pod.spec, container.raw, memory_capacity_bytes=context.facts.memory_bytes)
-            if changed := resizing.changed(status.config.resources, wanted):
-                found.append(_Due(container=container, status=status, wanted=wanted, changed=changed))
+            in_cgroup = resizing.changed(status.config.resources, wanted)
+            if changed := in_cgroup | resizing.asked_anew(resize, container.name):
+                found.append(_Due(container=container, status=status, wanted=wanted, changed=changed, in_cgroup=bool(in_cgroup)))
     return found
 
 

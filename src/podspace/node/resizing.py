@@ -36,6 +36,7 @@ class Resize:
     generation: int = 0  # of the spec that was last looked at
     in_progress: bool = False
     error: str = ""
+    restarting: dict[str, str] = field(default_factory=dict)  # container -> the id it had when it was to be restarted
     unsettled: bool = True  # a container may run with other resources than are allocated to it
 
     def view(self, raw: JSON) -> JSON:
@@ -87,6 +88,12 @@ def changed(before: model.Resources, wanted: model.Resources) -> frozenset[str]:
     cpu = ("cpu_shares", "cpu_quota_micros", "cpu_period_micros")
     found = {"cpu": cpu, "memory": ("memory_limit_bytes",)}
     return frozenset(name for name, fields in found.items() if any(getattr(before, f) != getattr(wanted, f) for f in fields))
+
+
+def asked_anew(resize: Resize, name: str) -> frozenset[str]:
+    """Which of cpu and memory the container has other requests of than it was started with."""
+    before, after = (side.get(name, {}).get("requests", {}) for side in (resize.actual, resize.allocated))
+    return frozenset(what for what in ("cpu", "memory") if name in resize.actual and before.get(what) != after.get(what))
 
 
 def restarts(container: JSON, resources: frozenset[str]) -> bool:

@@ -188,7 +188,8 @@ class Scheduler:
             before: JSON = next((c for c in (raw.get("status") or {}).get("conditions") or () if c["type"] == "PodScheduled"), {})
             if before.get("message") == message:
                 return None
-            return with_condition(raw, condition | {"lastProbeTime": None, "lastTransitionTime": now})
+            seen = {"observedGeneration": raw["metadata"].get("generation", 1)}
+            return with_condition(raw, condition | seen | {"lastProbeTime": None, "lastTransitionTime": now})
 
         try:
             await self._store.mutate("pods", metadata["namespace"], metadata["name"], refuse, durable=False)

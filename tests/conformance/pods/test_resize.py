@@ -78,6 +78,21 @@ def test_what_a_container_is_restarted_for_is_its_policys(node: Server) -> None:
     assert conditions(node, "again") == {}
 
 
+def test_a_request_alone_can_be_what_a_container_is_restarted_for(node: Server) -> None:
+    containers = [box(FOREVER, resizePolicy=RESTART, **limits("", "64Mi", memory="32Mi")), box(FOREVER, "d")]
+    pods.create(node, pod("asking", *containers, restartPolicy="Always"))
+    node.wait_ready("asking")
+    resize(node, "asking", requests={"memory": "40Mi"})
+    node.wait_for("asking", "{.status.containerStatuses[0].restartCount}=1")
+    node.wait_for("asking", "{.status.containerStatuses[0].resources.requests.memory}=40Mi")
+    resize(node, "asking", requests={"memory": "48Mi"})
+    node.wait_for("asking", "{.status.containerStatuses[0].restartCount}=2")
+    node.wait_for("asking", "{.status.containerStatuses[0].resources.requests.memory}=48Mi")
+    node.wait_ready("asking")
+    assert pods.container_status(node, "asking")["restartCount"] == 2
+    assert conditions(node, "asking") == {}
+
+
 def test_what_the_machine_could_never_give_is_infeasible_and_can_be_taken_back(node: Server) -> None:
     mortal = "trap 'exit 1' TERM; while :; do sleep 0.05; done"
     pods.create(node, pod("vain", box(mortal, **limits("", "", cpu="50m")), restartPolicy="Always"))

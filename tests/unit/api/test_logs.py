@@ -30,6 +30,18 @@ def test_a_log_is_streamed_as_text() -> None:
     played(scene)
 
 
+def test_the_only_container_beside_init_containers_need_not_be_named() -> None:
+    async def scene(client: Client) -> None:
+        await client.post(PODS, pod("p", nodeName="n", **TWO | {"containers": [{"name": "a", "image": "x"}]}))
+        assert (await client.get(f"{PODS}/p/log")).status == 200
+        assert [container for _, container, _ in client.backend.asked] == ["a"]
+        await two_pods(client)
+        answer = await client.get(f"{PODS}/two/log")
+        assert answer.message == "a container name must be specified for pod two, choose one of: [i a b]"
+
+    played(scene)
+
+
 def test_a_log_that_cannot_be_had_is_a_status() -> None:
     async def scene(client: Client) -> None:
         await two_pods(client)

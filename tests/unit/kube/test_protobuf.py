@@ -67,6 +67,20 @@ def test_a_time_beyond_the_calendar_is_a_clear_refusal() -> None:
         decode.decode(body, "application/vnd.kubernetes.protobuf", resources.PODS)
 
 
+def test_a_time_of_the_first_year_is_written_as_go_writes_it() -> None:
+    zero = (-62135596800).to_bytes(8, "little", signed=True)
+    number, varint = int.from_bytes(zero, "little"), bytearray()
+    while number > 0x7F:
+        varint.append(number & 0x7F | 0x80)
+        number >>= 7
+    time = b"\x08" + bytes(varint) + bytes([number])
+    metadata = b"\x42" + bytes([len(time)]) + time
+    raw = b"\x0a" + bytes([len(metadata)]) + metadata
+    body = protobuf.MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + bytes([len(raw)]) + raw
+    pod = decode.decode(body, "application/vnd.kubernetes.protobuf", resources.PODS).obj
+    assert pod["metadata"]["creationTimestamp"] == "0001-01-01T00:00:00Z"
+
+
 def _recorded() -> list[Any]:
     """Every body kubectl sent as protobuf in the recordings, with what the recorder made of it."""
     if not facts.present():

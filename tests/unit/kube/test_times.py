@@ -12,6 +12,11 @@ def test_seconds_are_cut_not_rounded() -> None:
     assert times.rfc3339(-0.5) == "1969-12-31T23:59:59Z"
 
 
+def test_years_always_have_four_digits() -> None:
+    before = -62135596798
+    assert (times.rfc3339(before), times.rfc3339_micro(before)) == ("0001-01-01T00:00:02Z", "0001-01-01T00:00:02.000000Z")
+
+
 def test_micro_times_always_have_six_digits() -> None:
     assert times.rfc3339_micro(1764000000.5) == "2025-11-24T16:00:00.500000Z"
     assert times.rfc3339_micro(1764000000) == "2025-11-24T16:00:00.000000Z"

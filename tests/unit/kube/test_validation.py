@@ -109,10 +109,51 @@ def test_a_resize_changes_cpu_and_memory_only() -> None:
         return _pod(containers=[{**CONTAINER, "resources": {"requests": amounts, "limits": {"cpu": "1", "memory": "128Mi"}}}])
 
     assert _updated(sized("100m"), sized("200m"), "resize") == []
-    changed = sized("200m")
-    changed["spec"]["containers"][0]["image"] = "y"
-    (sentence,) = _updated(sized("100m"), changed, "resize")
-    assert sentence.startswith("spec: Forbidden: only cpu and memory resources for non-ephemeral containers are mutable\n")
+    for change in ({"image": "y"}, {"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]}):
+        changed = sized("200m")
+        changed["spec"]["containers"][0].update(change)
+        assert _updated(sized("100m"), changed, "resize") == ["spec: Forbidden: only cpu and memory resources are mutable"]
+    stored = sized("200m")
+    stored["spec"]["containers"][0]["resources"]["requests"]["ephemeral-storage"] = "3"
+    assert _updated(sized("100m"), stored, "resize") == ["spec: Forbidden: only cpu and memory resources are mutable"]
+    assert _updated(stored, sized("100m"), "resize") == [
+        "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+        "spec: Forbidden: only cpu and memory resources are mutable",
+    ]
+
+
+def test_a_resize_leaves_containers_where_they_are() -> None:
+    old = _pod(containers=[{**CONTAINER, "name": name} for name in ("a", "b")])
+    new = copy.deepcopy(old)
+    new["spec"]["containers"].reverse()
+    assert _updated(old, new, "resize") == [
+        f"spec.containers[{index}].name: Forbidden: containers may not be renamed or reordered on resize" for index in (0, 1)
+    ]
+    new["spec"]["containers"].pop()
+    assert _updated(old, new, "resize") == ["spec.containers: Forbidden: containers may not be added or removed on resize"]
+
+
+def test_what_a_pod_has_as_a_whole_is_resized_and_not_taken_away() -> None:
+    def whole(**requests: str) -> JSON:
+        return _pod(resources={"requests": requests}) if requests else _pod()
+
+    assert _updated(whole(cpu="1"), whole(cpu="2", memory="1Gi"), "resize") == []
+    assert _updated(whole(cpu="1"), whole(), "resize")[-1] == "spec.resources: Forbidden: pod-level resources cannot be removed"
+    assert _updated(whole(cpu="1"), whole(memory="1Gi"), "resize") == [
+        "spec.resources.requests: Forbidden: pod-level resource requests cannot be removed"
+    ]
+
+
+def test_an_init_container_that_would_be_restarted_is_not_resized() -> None:
+    def sized(cpu: str, policy: str) -> JSON:
+        init = {**CONTAINER, "name": "i", "resources": {"requests": {"cpu": cpu}}}
+        return _pod(initContainers=[{**init, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]}])
+
+    assert _updated(sized("1m", "NotRequired"), sized("2m", "NotRequired"), "resize") == []
+    words = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+    assert f"spec.initContainers[0]: Forbidden: {words}" in _updated(
+        sized("1m", "RestartContainer"), sized("2m", "RestartContainer"), "resize"
+    )
 
 
 def test_metadata_keeps_its_identity() -> None:

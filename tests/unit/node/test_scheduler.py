@@ -54,10 +54,10 @@ def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
 
 
 def test_what_is_not_honoured_is_named_and_not_run() -> None:
-    windows = {"windowsOptions": {"runAsUserName": "x"}}
-    said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "securityContext": windows})
+    labels = {"seLinuxOptions": {"type": "x"}}
+    said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "securityContext": labels})
     volume = "spec.volumes[0].nfs (NFS volumes need a cluster's storage)"
-    assert said == f"podspace does not honour {volume}, spec.securityContext.windowsOptions (this machine runs Linux)."
+    assert said == f"podspace does not honour {volume}, spec.securityContext.seLinuxOptions.type (podspace labels nothing for SELinux)."
 
 
 def test_every_kind_of_volume_is_either_made_or_named() -> None:
