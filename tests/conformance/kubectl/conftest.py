@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import Server
+
+_DELETED_FROM = re.compile(r" deleted from \S+ namespace$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +24,13 @@ class Kubectl:
     is_old: bool
 
     def __call__(self, *argv: str, stdin: str = "", status: int = 0) -> str:
-        """Standard output of a command that must end with ``status``; with standard error behind it if that is not 0."""
+        """Standard output of a command that must end with ``status``; with standard error behind it if that is not 0.
+
+        Newer releases say of which namespace something was deleted, older ones do not: that is left out.
+        """
         done = self.run(*argv, stdin=stdin)
         assert done.returncode == status, f"kubectl {' '.join(argv)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout if status == 0 else done.stdout + done.stderr
+        return _DELETED_FROM.sub(" deleted", done.stdout) if status == 0 else done.stdout + done.stderr
 
     def run(self, *argv: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         everything = {**self.environment, **environment}

@@ -47,7 +47,7 @@ def test_a_container_beside_another(podspace: Server, profile: str) -> None:
     if profile == "restricted":
         refused_as_root(podspace, "patient", "ephemeralContainerStatuses", index)
         return
-    podspace.wait_for("patient", f"{{.status.ephemeralContainerStatuses[{index}].state.terminated.reason}}=Completed")
+    podspace.wait_for("patient", f"{{.status.ephemeralContainerStatuses[?(@.name=='{name}')].state.terminated.reason}}=Completed")
     capabilities, neighbours = podspace.kubectl("logs", "patient", "-c", name).splitlines()
     gained = GAINED.get(profile, 0)
     assert int(capabilities.split()[1], 16) & (NET_ADMIN | SYS_PTRACE | SYS_ADMIN) == gained
@@ -72,7 +72,7 @@ def test_a_copy_with_another_image_and_command(podspace: Server) -> None:
     podspace.kubectl("debug", "patient", "--copy-to=other", "--set-image=main=busybox:latest", "--container=main", "--", "sleep", "100")
     podspace.wait_ready("other")
     assert pods.container_status(podspace, "other", "main")["image"] == "docker.io/library/busybox:latest"
-    assert podspace.exec("other", "main", "cat", "/proc/1/cmdline") == "sleep\x00100\x00"
+    assert "sleep 100" in podspace.exec("other", "main", "ps")  # its process 1 or not: kubectl 1.36 lets a copy share its process namespace
     podspace.kubectl("delete", "pod", "other", "--now")
 
 
