@@ -29,7 +29,7 @@ def compute(
     resize: Resize,
     now: float,
 ) -> list[JSON]:
-    """Return all conditions: those a kubelet owns anew, those of others (the scheduler, readiness gates, an eviction) as they are.
+    """Return all conditions: those a kubelet owns anew, those of others (readiness gates, an eviction) as they are.
 
     ``networked``: the sandbox is up. ``now``: Unix seconds; a condition that did not change keeps its time.
     """
@@ -41,6 +41,7 @@ def compute(
         _initialized(pod, phase, inits, mains),
         _condition("Ready", containers or _gates(pod, known)),
         _condition("ContainersReady", containers),
+        _condition("PodScheduled", None),  # the scheduler's word for it, or that of who named the node, has no generation
     ]
     if restarting or _RESTARTING in known:
         fresh.append(_condition(_RESTARTING, None if restarting else ("", "")))

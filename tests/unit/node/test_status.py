@@ -93,6 +93,16 @@ def test_a_condition_keeps_the_time_of_its_last_transition() -> None:
     assert {c["lastTransitionTime"] for c in again["conditions"]} == {c["lastTransitionTime"] for c in first["conditions"]}
 
 
+def test_every_condition_says_of_which_spec_it_speaks() -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    bound = pod()
+    bound = bound.with_raw(bound.raw | {"status": {"conditions": [scheduled]}})
+    made = status.compute(bound, status.Facts(observed=seen(container("a")), now=2000.0))["conditions"]
+    assert [c["type"] for c in made] == ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+    assert {c["observedGeneration"] for c in made} == {bound.generation}
+    assert made[-1]["lastTransitionTime"] == scheduled["lastTransitionTime"]
+
+
 def test_a_final_phase_never_changes() -> None:
     over = pod()
     over = over.with_raw(over.raw | {"status": {"phase": "Failed"}})
