@@ -91,6 +91,7 @@ def test_nothing_is_written_into_the_folder_below_the_hidden_mount(root: Path) -
     rig.play(root, scene)
 
 
+@_HYBRID
 def test_other_threads_stay_where_they_are() -> None:
     entered, done = threading.Event(), threading.Event()
     where: list[str] = []
@@ -144,6 +145,7 @@ def _mountinfo(pid: int) -> str:
         return ""
 
 
+@_HYBRID
 def test_a_program_that_is_not_there_leaves_us_at_home() -> None:
     home = os.readlink("/proc/thread-self/ns/mnt")
     with fresh() as view, pytest.raises(FileNotFoundError), mountview.inside(view):
