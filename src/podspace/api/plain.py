@@ -1,4 +1,4 @@
-"""The paths that are not resources: health, version, the list of paths.
+"""The paths that are not resources: health, version, the list of paths, and that there are no definitions of custom resources.
 
 Called by ``dispatch``. Health and version are open to everybody.
 """
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from podspace import settings
 from podspace.api import call as calls
-from podspace.api import discovery, issuer, openapi, respond
+from podspace.api import discovery, issuer, openapi, respond, routes
 from podspace.api.query import Query
 from podspace.api.routes import PageNotFound
 from podspace.kube.json import JSON
@@ -31,6 +31,9 @@ def serve(http: web.BaseRequest, path: str, query: Query) -> web.StreamResponse:
         return respond.response(respond.body(version(), pretty=not calls.accepts_gzip(http)))
     if parts[0] == "openapi" and len(parts) > 1:
         return openapi.serve(http, path, query)
+    if path == routes.DEFINITIONS:
+        kind = {"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1"}
+        return respond.response(respond.body({**kind, "metadata": {}, "items": []}))
     if parts == [""]:
         return respond.response(respond.body({"paths": _paths()}))
     raise PageNotFound

@@ -15,6 +15,9 @@ from podspace.kube import resources
 NO_RESOURCE = "the server could not find the requested resource"
 NO_METHOD = "the server does not allow this method on the requested resource"
 
+# kubectl looks here for a kind that the schema does not have, and says of any other answer than a list that it "failed to check CRD"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
 _GROUPS = frozenset(resource.group for resource in resources.RESOURCES)
 _VERSIONS = frozenset((resource.group, resource.version) for resource in resources.RESOURCES)
 _TOLD = frozenset((resource.group, resource.version) for resource in resources.RESOURCES if not resource.hidden)
@@ -55,12 +58,14 @@ class GroupVersion:
 
 
 def parse(method: str, path: str, watch: bool) -> Target | GroupVersion | None:
-    """Understand a raw path (no query). None = neither /api nor /apis.
+    """Understand a raw path (no query). None = neither /api nor /apis, or DEFINITIONS.
 
     Raises: PageNotFound (no such group), NotFound (no such resource), MethodNotAllowed.
     """
     if "//" in path.partition("/proxy/")[0]:  # what is beyond is somebody else's path
         raise PageNotFound
+    if path == DEFINITIONS:
+        return None
     parts = [unquote(part) for part in path.strip("/").split("/")]
     match parts:
         case ["api"] | ["apis"]:

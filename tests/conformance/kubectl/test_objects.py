@@ -192,3 +192,8 @@ def test_a_selector_that_is_not_understood_is_told_once(podspace: Server, flag: 
     said = podspace.run("kubectl", "get", "pods", flag, check=False).stderr
     where = f'Unable to find "/v1, Resource=pods" that match label selector "{labels}", field selector "{fields}"'
     assert said == f"Error from server (BadRequest): {where}: {reason}\n"
+
+
+def test_a_kind_that_is_misspelt_is_named(kubectl: Kubectl) -> None:
+    said = kubectl("create", "-f", "-", stdin="apiVersion: v1\nkind: Pdo\nmetadata: {name: x}\n", status=1)
+    assert 'no matches for kind "Pdo" in version "v1"' in said
