@@ -116,6 +116,7 @@ class Dispatcher:
         caller = identity.of(http.transport) or accounts.of(self._services, http)
         if "Impersonate-User" in http.headers or "Impersonate-Group" in http.headers or "Impersonate-Uid" in http.headers:
             caller = accounts.acting(self._services, http, caller)
+        query.check_timeout()
         target = routes.parse(http.method, path, query.flag("watch"))
         if isinstance(target, routes.Target):
             return await self._resource(http, target, query, caller)

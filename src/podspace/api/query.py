@@ -16,6 +16,8 @@ from podspace import errors
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
 _MANAGER_BYTES = 128
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(?P<unit>[^0-9.]*)")
+_UNITS = ("ns", "us", "µs", "μs", "ms", "s", "m", "h")
 _LONGEST_INTEGER = 20  # of 64 bits, with a sign
 
 
@@ -58,6 +60,28 @@ class Query:
         if len(text) > _LONGEST_INTEGER:
             raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
         return int(text)
+
+    def check_timeout(self) -> None:
+        """``timeout=32s``: how long the client will wait, which every client says. Nothing takes so long here.  Raises: BadRequest."""
+        if why := _no_duration(self.get("timeout")):
+            raise errors.BadRequest(f"invalid timeout specified in the request URL - time: {why}")
+
+
+def _no_duration(text: str) -> str:
+    """What Go's time.ParseDuration says of it; empty if it is one, or nothing at all."""
+    shown, rest = json.dumps(text), text[1:] if text[:1] in ("+", "-") else text
+    if text and not rest:
+        return f"invalid duration {shown}"
+    while rest and rest != "0":
+        number = _NUMBER.match(rest)
+        if number is None:
+            return f"invalid duration {shown}"
+        if not number["unit"]:
+            return f"missing unit in duration {shown}"
+        if number["unit"] not in _UNITS:
+            return f"unknown unit {json.dumps(number['unit'])} in duration {shown}"
+        rest = rest[number.end() :]
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,3 +140,23 @@ def test_exactly_one_moment_of_the_past_can_be_asked_for() -> None:
         assert (late.status, late.message) == (410, "The resourceVersion for the provided list is too old.")
 
     played(scene)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "why"),
+    [
+        ("invalid", 'invalid duration "invalid"'),
+        ("-", 'invalid duration "-"'),
+        ("5", 'missing unit in duration "5"'),
+        ("1s2", 'missing unit in duration "1s2"'),
+        ("5x", 'unknown unit "x" in duration "5x"'),
+    ],
+)
+def test_a_timeout_that_is_no_duration_is_refused(timeout: str, why: str) -> None:
+    async def scene(client: Client) -> None:
+        answer = await client.get(f"/api/v1/namespaces?timeout={timeout}")
+        assert (answer.status, answer.message) == (400, f"invalid timeout specified in the request URL - time: {why}")
+        for good in ("32s", "0", "1h2m0.5s", ""):
+            assert (await client.get(f"/api/v1/namespaces?timeout={good}")).status == 200
+
+    played(scene)
