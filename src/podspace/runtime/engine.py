@@ -122,6 +122,11 @@ class Engine:
         ]
         return [sandbox.status() for sandbox in sorted(wanted, key=lambda sandbox: sandbox.intent.created_nanos)]
 
+    def owner(self, sandbox_id: str) -> str:
+        """The front door whose sandbox it is; "" if there is no such sandbox."""
+        sandbox = self._here.sandboxes.get(model.SandboxId(sandbox_id))
+        return sandbox.config.owner if sandbox is not None else ""
+
     def sandbox(self, identifier: str) -> model.SandboxStatus:
         """Raises: NotFound."""
         return self._here.sandbox(identifier).status()
@@ -174,9 +179,13 @@ class Engine:
         if container is not None:
             await container_stop.remove(self._here, container)
 
-    def containers(self, sandbox_id: str | None = None) -> list[model.ContainerStatus]:
-        """All, or those of one sandbox; oldest first."""
-        wanted = [item for item in self._here.containers.values() if sandbox_id is None or item.intent.sandbox_id == sandbox_id]
+    def containers(self, sandbox_id: str | None = None, *, owner: str = "") -> list[model.ContainerStatus]:
+        """All, or those of one sandbox, or of one front door; oldest first."""
+        wanted = [
+            item
+            for item in self._here.containers.values()
+            if sandbox_id in (None, item.intent.sandbox_id) and owner in ("", self.owner(item.intent.sandbox_id))
+        ]
         return [container.status() for container in sorted(wanted, key=lambda item: item.intent.created_nanos)]
 
     def container(self, identifier: str) -> model.ContainerStatus:

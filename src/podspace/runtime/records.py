@@ -139,12 +139,13 @@ class Sandbox:
         self.facts = dataclasses.replace(self.facts, **facts)
 
     def status(self) -> model.SandboxStatus:
+        ready = self.ready  # asks the kernel: once is enough for whoever lists hundreds every second
         return model.SandboxStatus(
             id=self.id,
             config=self.config,
-            state=model.SandboxState.READY if self.ready else model.SandboxState.NOT_READY,
+            state=model.SandboxState.READY if ready else model.SandboxState.NOT_READY,
             created_nanos=self.intent.created_nanos,
-            pid=self.facts.pid if self.ready else 0,
+            pid=self.facts.pid if ready else 0,
             ips=self.facts.ips,
             cgroup=self.intent.cgroup,
         )
