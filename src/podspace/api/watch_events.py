@@ -14,6 +14,7 @@ from podspace.kube.json import JSON
 from podspace.store import encoding
 from podspace.store.change import Change
 
+_PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 _EMPTY_MEMBERS = {
     "Pod": ("spec", "status"),
     "Namespace": ("spec", "status"),
@@ -47,12 +48,19 @@ class Renderer:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj: JSON = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         if self._call.form.table:
-            obj = self._table([], metadata)
+            obj = self._marked_table(obj)
         elif self._call.form.partial:
             obj = shape.partial(self._call, obj)
         else:
             obj.update((member, {}) for member in _EMPTY_MEMBERS.get(resource.kind, ()))
         return _event("BOOKMARK", respond.encode(obj))
+
+    def _marked_table(self, obj: JSON) -> JSON:
+        """One row, whose object has what the bookmark says and whose cells nobody looks at."""
+        rendered = shape.table(self._call, [], {"resourceVersion": obj["metadata"]["resourceVersion"]})
+        blank = ["" for _ in rendered["columnDefinitions"]]
+        rendered["rows"] = [{"cells": blank, "object": {**obj, **_PARTIAL}}]
+        return self._columns_once(rendered)
 
     def _line(self, change: Change) -> bytes:
         kind: str | None = change.kind
@@ -86,7 +94,9 @@ class Renderer:
         return "DELETED" if matched else None
 
     def _table(self, objects: list[JSON], list_metadata: JSON) -> JSON:
-        rendered = shape.table(self._call, objects, list_metadata)
+        return self._columns_once(shape.table(self._call, objects, list_metadata))
+
+    def _columns_once(self, rendered: JSON) -> JSON:
         if self._columns_sent:
             rendered["columnDefinitions"] = None
         self._columns_sent = True

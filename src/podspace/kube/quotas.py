@@ -6,7 +6,7 @@ Source: kubernetes pkg/quota/v1 evaluators, plugin ResourceQuota.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from podspace import errors
 from podspace.kube import amounts, qos, resources
@@ -112,8 +112,15 @@ def _in_scope(term: JSON, spec: JSON) -> bool:
         case "PriorityClass":
             return _matches(term, spec.get("priorityClassName") or "")
         case _:
-            affinity: JSON = spec.get("affinity") or {}
-            return any(affinity.get(kind) for kind in ("podAffinity", "podAntiAffinity"))
+            return any("namespaceSelector" in one or one.get("namespaces") for one in _pod_affinity_terms(spec.get("affinity") or {}))
+
+
+def _pod_affinity_terms(affinity: JSON) -> Iterator[JSON]:
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules: JSON = affinity.get(kind) or {}
+        yield from rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        for weighed in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            yield weighed["podAffinityTerm"]
 
 
 def _matches(term: JSON, value: str) -> bool:

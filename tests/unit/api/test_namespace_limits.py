@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from podspace.kube import quotas
+from podspace.kube import quotas, resources
 from podspace.kube.json import JSON
 from tests.unit.api.serving import Client, played, pod
 
@@ -172,6 +172,21 @@ def test_a_scope_says_which_pods_count() -> None:
         assert 'spec.scopes[0]: Unsupported value: "Sometimes"' in bad.message
 
     played(scene)
+
+
+def test_pods_that_look_into_other_namespaces_can_be_counted() -> None:
+    across = quotas_of_scope("CrossNamespacePodAffinity")
+    for term, counts in (({}, False), ({"namespaces": []}, False), ({"namespaces": ["n"]}, True), ({"namespaceSelector": {}}, True)):
+        for kind in ("podAffinity", "podAntiAffinity"):
+            required = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "k"}, {"topologyKey": "k", **term}]}}
+            preferred: JSON = {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]}}
+            for affinity in (required, preferred):
+                assert quotas.covers(across, resources.PODS, {"spec": {"affinity": affinity}}) is counts
+    assert not quotas.covers(across, resources.PODS, {"spec": {}})
+
+
+def quotas_of_scope(scope: str) -> JSON:
+    return {"spec": {"scopeSelector": {"matchExpressions": [{"scopeName": scope, "operator": "Exists"}]}}}
 
 
 def test_the_api_servers_own_service_is_there_and_new_ones_say_that_nothing_routes_to_them() -> None:
