@@ -41,7 +41,7 @@ def mode(table: Sequence[mounts.MountEntry]) -> Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a whole cgroup; 0 = none."""
+    """Limits of a whole cgroup; 0 = none. ``huge_pages_named_only``: none of the sizes of pages that are not named."""
 
     cpu_shares: int = 0
     cpu_quota_micros: int = 0
@@ -49,6 +49,7 @@ class Limits:
     memory_limit_bytes: int = 0
     pids_limit: int = 0
     hugepage_limit_bytes: Mapping[str, int] = field(default_factory=dict)
+    huge_pages_named_only: bool = False
 
 
 class Cgroups(Protocol):
@@ -132,6 +133,16 @@ def _read(path: Path) -> str:
 def _write(path: Path, value: str) -> None:
     with open(path, "w", encoding="ascii") as file:
         file.write(value)
+
+
+def _limit_huge_pages(folder: Path, name: str, limits: Limits) -> None:
+    """``hugetlb.2MB.max`` and its like."""
+    for size, value in limits.hugepage_limit_bytes.items():
+        _write(folder / f"hugetlb.{size}.{name}", str(value))
+    for file in folder.glob(f"hugetlb.*.{name}") if limits.huge_pages_named_only else ():
+        size = file.name.split(".")[1]
+        if size not in limits.hugepage_limit_bytes and file.name == f"hugetlb.{size}.{name}":  # none of "reserved" ones
+            _write(file, "0")
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -222,7 +233,7 @@ class V1:
             "cpu": limits.cpu_shares or limits.cpu_quota_micros,
             "memory": limits.memory_limit_bytes,
             "pids": limits.pids_limit,
-            "hugetlb": len(limits.hugepage_limit_bytes),
+            "hugetlb": len(limits.hugepage_limit_bytes) or limits.huge_pages_named_only,
             self._main.name: 1,
         }
         for controller, used in wanted.items():
@@ -236,8 +247,8 @@ class V1:
         self._set("cpu", path, "cpu.cfs_quota_us", limits.cpu_quota_micros)
         self._set("memory", path, "memory.limit_in_bytes", limits.memory_limit_bytes)
         self._set("pids", path, "pids.max", limits.pids_limit)
-        for size, value in limits.hugepage_limit_bytes.items():
-            self._set("hugetlb", path, f"hugetlb.{size}.limit_in_bytes", value)
+        if (folder := self.folder("hugetlb", path)) is not None:
+            _limit_huge_pages(folder, "limit_in_bytes", limits)
 
     def _set(self, controller: str, path: str, name: str, value: int) -> None:
         file = self._file(controller, path, name)
@@ -324,8 +335,7 @@ class V2:
             _write(folder / "cpu.max", f"{limits.cpu_quota_micros} {limits.cpu_period_micros or 100_000}")
         self._set(folder / "memory.max", limits.memory_limit_bytes)
         self._set(folder / "pids.max", limits.pids_limit)
-        for size, value in limits.hugepage_limit_bytes.items():
-            self._set(folder / f"hugetlb.{size}.max", value)
+        _limit_huge_pages(folder, "max", limits)
 
     @staticmethod
     def _set(file: Path, value: int) -> None:

@@ -6,6 +6,7 @@ fails or is cancelled, by ``recover`` when the server was killed.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import secrets
@@ -164,7 +165,10 @@ def hostname_of(config: model.SandboxConfig) -> str:
 def _prepare_files(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> None:
     config, hostname = sandbox.config, hostname_of(sandbox.config)
     if not sandbox.intent.runtime.systemd_cgroups:  # systemd makes the slice, and keeps what it knows of
-        here.cgroups.create(sandbox.intent.cgroup, cgroup_groups.limits(config.resources))
+        limits = cgroup_groups.limits(config.resources)
+        if config.owner == "node":  # who asks for no huge pages has none, as under a kubelet, which sees to its own cgroups itself
+            limits = dataclasses.replace(limits, huge_pages_named_only=True)
+        here.cgroups.create(sandbox.intent.cgroup, limits)
     mount_shm(sandbox, folder)
     folder.hostname.write_text(hostname + "\n")
     folder.resolv_conf.write_text(spec_sandbox.resolv_conf(config.dns, _text(Path("/etc/resolv.conf"))))

@@ -40,6 +40,20 @@ def test_v2_delegates_controllers_and_writes_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
+def test_huge_pages_of_sizes_that_are_not_named_can_be_denied(tmp_path: Path, version: int) -> None:
+    here: cgroups.Cgroups = cgroups.V2(tmp_path) if version == 2 else cgroups.V1({"memory": tmp_path / "m", "hugetlb": tmp_path})
+    name, folder = "max" if version == 2 else "limit_in_bytes", tmp_path / "podspace" / "pod1"
+    folder.mkdir(parents=True)
+    files = [folder / f"hugetlb.{size}.{name}" for size in ("2MB", "1GB", "2MB.rsvd")]
+    for file in files:
+        file.write_text("max")
+    here.adjust("/podspace/pod1", cgroups.Limits(hugepage_limit_bytes={"2MB": 4 << 20}))
+    assert [file.read_text() for file in files] == [str(4 << 20), "max", "max"]
+    here.create("/podspace/pod1", cgroups.Limits(hugepage_limit_bytes={"2MB": 4 << 20}, huge_pages_named_only=True))
+    assert [file.read_text() for file in files] == [str(4 << 20), "0", "max"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
 def test_what_is_not_named_stays_as_it_is(tmp_path: Path, version: int) -> None:
     here: cgroups.Cgroups = cgroups.V2(tmp_path) if version == 2 else cgroups.V1({"cpu": tmp_path, "memory": tmp_path, "pids": tmp_path})
     here.create("/podspace/burstable/pod1", LIMITS)
