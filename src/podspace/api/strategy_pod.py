@@ -25,9 +25,10 @@ class PodStrategy(Strategy):
 
     def prepare_create(self, obj: JSON) -> None:
         """Pending, with its QoS class; anything a client said about status is forgotten."""
-        from podspace.kube import qos
+        from podspace.kube import label_keys, qos
 
         super().prepare_create(obj)
+        label_keys.merge(obj)
         spec = obj.get("spec") or {}
         status: JSON = {"phase": "Pending"}
         if spec.get("schedulingGates"):
