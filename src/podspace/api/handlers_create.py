@@ -51,7 +51,7 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
 
     ``entries``: who owns its fields, None = whoever makes the request owns all it says.
     """
-    from podspace.kube import defaults, validation
+    from podspace.kube import admission, defaults, resources, validation
 
     resource = call.target.resource
     version = str(metadata.of(obj).get("resourceVersion") or "")
@@ -70,6 +70,7 @@ def prepare_new(call: Call, obj: JSON, entries: list[JSON] | None = None) -> JSO
         raise errors.Internal("resourceVersion should not be set on objects to be created")
     call.warnings.extend(validation.warnings(resource.kind, stored))
     if resource.kind == "Pod":
+        admission.check_pod(stored, runtimes=call.store.list(resources.RUNTIMECLASSES.qualified)[0])
         pod_policy.check_pod(call, stored)
     elif resource.kind == "Namespace":
         pod_policy.check_namespace(call, stored, None)
@@ -99,14 +100,15 @@ def _admit(call: Call, obj: JSON) -> None:
 
 def _admit_account(call: Call, pod: JSON) -> None:
     """Let the Pod run as its ServiceAccount.  Raises: Forbidden if it names one that is not there."""
-    from podspace.kube import admission
+    from podspace.kube import admission, names
 
     name, namespace = admission.service_account_name(pod), call.target.namespace
     account = call.store.get("serviceaccounts", namespace, name)
     if account is None and name != "default":  # that one may be a moment younger than its namespace
+        problems = names.path_segment(name)
+        why = f'invalid resource name "{name}": [{" ".join(problems)}]' if problems else f'serviceaccount "{name}" not found'
         raise errors.Forbidden(
-            f'pods "{metadata.name_of(pod)}" is forbidden: error looking up service account {namespace}/{name}: '
-            f'serviceaccount "{name}" not found',
+            f'pods "{metadata.name_of(pod)}" is forbidden: error looking up service account {namespace}/{name}: {why}',
             resource="pods",
             name=metadata.name_of(pod),
         )

@@ -29,6 +29,11 @@ def admit_pod(obj: JSON, *, priorities: Iterable[JSON] = (), runtimes: Iterable[
     obj["spec"] = schema.ordered("PodSpec", spec)
 
 
+def check_pod(obj: JSON, *, runtimes: Iterable[JSON]) -> None:
+    """Hold a valid new Pod against the RuntimeClasses. Raises: Forbidden."""
+    admission_classes.check_overhead(obj, {item["metadata"]["name"]: item for item in runtimes})
+
+
 def admit_pod_update(obj: JSON, old: JSON) -> None:
     """Complete an updated Pod in place: a manifest does not repeat what was added when it was created."""
     spec, before = obj["spec"], old["spec"]

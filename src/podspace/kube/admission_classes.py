@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from podspace import errors
+from podspace.kube import names
 from podspace.kube.json import JSON
 
 SYSTEM_CLASSES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
@@ -60,16 +61,34 @@ def _default(classes: Mapping[str, JSON]) -> str:
 def runtime_class(obj: JSON, spec: JSON, classes: Mapping[str, JSON]) -> None:
     """Fill in what the RuntimeClass named says. ``classes``: by name. Raises: Forbidden."""
     name = spec.get("runtimeClassName")
-    found = classes.get(name) if name else None
-    if name and found is None:
-        raise forbidden(obj, f'pod rejected: RuntimeClass "{name}" not found')
-    overhead = ((found or {}).get("overhead") or {}).get("podFixed")
-    if not overhead and spec.get("overhead"):
-        raise forbidden(obj, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
-    if overhead and spec.setdefault("overhead", dict(overhead)) != overhead:
+    if name is None:
+        return
+    found = classes.get(name)
+    if found is None:
+        raise _no_class(obj, name)
+    overhead = (found.get("overhead") or {}).get("podFixed")
+    if overhead and (spec.get("overhead") or overhead) != overhead:
         raise forbidden(obj, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
-    if found is not None and found.get("scheduling"):
+    if overhead:
+        spec["overhead"] = dict(overhead)
+    if found.get("scheduling"):
         _place(obj, spec, found["scheduling"])
+
+
+def _no_class(obj: JSON, name: str) -> errors.PodspaceError:
+    """What is no name at all, the plugin only finds out when it asks, and calls it its own fault."""
+    if not name:
+        return errors.Internal("resource name may not be empty")
+    if problems := names.path_segment(name):
+        return errors.Internal(f'invalid resource name "{name}": [{" ".join(problems)}]')
+    return forbidden(obj, f'pod rejected: RuntimeClass "{name}" not found')
+
+
+def check_overhead(obj: JSON, classes: Mapping[str, JSON]) -> None:
+    """Only a RuntimeClass adds overhead; said of Pods that are valid otherwise. ``classes``: by name. Raises: Forbidden."""
+    found = classes.get(obj["spec"].get("runtimeClassName") or "") or {}
+    if "overhead" in obj["spec"] and not (found.get("overhead") or {}).get("podFixed"):
+        raise forbidden(obj, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
 
 
 def _place(obj: JSON, spec: JSON, scheduling: JSON) -> None:

@@ -1,6 +1,6 @@
 """Sums of resources: what a Pod asks for and is limited to as a whole, exactly and in the spelling of its quantities.
 
-Called by ``limits`` and ``quotas``. Pure.
+Called by ``defaults``, ``limits``, ``quotas`` and ``validation_resources``. Pure.
 Source: k8s.io/component-helpers resource PodRequests and PodLimits.
 """
 
@@ -46,8 +46,8 @@ def largest(left: Amounts, right: Amounts) -> Amounts:
     return result
 
 
-def of_pod(spec: JSON, side: Side) -> Amounts:
-    """Of all containers and sidecars, or of an init container beside the sidecars before it; what the Pod says as a whole wins."""
+def of_containers(spec: JSON, side: Side) -> Amounts:
+    """Of all containers and sidecars, or of an init container beside the sidecars before it."""
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.get("initContainers") or ():
@@ -59,6 +59,11 @@ def of_pod(spec: JSON, side: Side) -> Amounts:
     together = sidecars
     for container in spec.get("containers") or ():
         together = plus(together, of((container.get("resources") or {}).get(side)))
-    total = largest(together, peak) | of((spec.get("resources") or {}).get(side))
+    return largest(together, peak)
+
+
+def of_pod(spec: JSON, side: Side) -> Amounts:
+    """Of its containers; what the Pod says as a whole wins. Overhead is added."""
+    total = of_containers(spec, side) | of((spec.get("resources") or {}).get(side))
     overhead = of(spec.get("overhead"))
     return plus(total, overhead if side == "requests" else {name: amount for name, amount in overhead.items() if name in total})

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from podspace.kube import images, limits, quantity, schema
+from podspace.kube import amounts, images, limits, quantity, schema
 from podspace.kube.json import JSON
 
 DEFAULT_MODE = 0o644
@@ -21,6 +21,8 @@ TERMINATION_LOG = "/dev/termination-log"
 NAME_LABEL = "kubernetes.io/metadata.name"
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 SOURCES_OFF = ("clusterTrustBundle", "podCertificate")  # behind feature gates that are off in 1.36: a real server drops them
+_POD_LEVEL = ("cpu", "memory")
+_HUGE_PAGES = "hugepages-"
 _APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -133,12 +135,12 @@ def _field_ref(holder: JSON | None) -> None:
         holder["fileKeyRef"].setdefault("optional", False)
 
 
-def _round_up(amounts: JSON | None) -> None:
+def _round_up(listed: JSON | None) -> None:
     """Nothing finer than a thousandth is kept of a resource."""
-    for name, text in (amounts or {}).items():
+    for name, text in (listed or {}).items():
         if text[-1:] in "nu":
-            assert amounts is not None
-            amounts[name] = quantity.parse(text).rounded_to_milli().canonical()
+            assert listed is not None
+            listed[name] = quantity.parse(text).rounded_to_milli().canonical()
 
 
 def _requests_from_limits(resources: JSON) -> None:
@@ -157,22 +159,24 @@ def _host_ports(container: JSON) -> None:
 
 
 def _pod_resources(spec: JSON, resources: JSON) -> None:
-    """Pod-level requests: the sum of the containers', where there is one, else the pod-level limit."""
+    """Pod-level requests: what the containers need together, else the pod-level limit. Huge pages' limits follow the containers'."""
     _round_up(resources.get("limits"))
     _round_up(resources.get("requests"))
-    limits = resources.get("limits")
-    if not limits:
-        return
-    requests = dict(resources.get("requests") or {})
-    for name, limit in limits.items():
-        if name in requests or not (name in ("cpu", "memory") or name.startswith("hugepages-")):
-            continue
-        amounts = [(one["resources"].get("requests") or {}).get(name) for one in all_containers(spec, ("containers",))]
-        parsed = [quantity.parse(amount) for amount in amounts if amount is not None]
-        total = sum(amount.nanos for amount in parsed)
-        requests[name] = quantity.Quantity(nanos=total, family=parsed[0].family).canonical() if parsed else limit
-    if requests:
-        resources["requests"] = dict(sorted(requests.items()))
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    if limits or requests:
+        for name, amount in amounts.spelled(amounts.of_containers(spec, "limits")).items():
+            if name.startswith(_HUGE_PAGES) and name not in requests:
+                limits.setdefault(name, amount)
+    if limits:
+        for name, amount in amounts.spelled(amounts.of_containers(spec, "requests")).items():
+            if name in _POD_LEVEL:
+                requests.setdefault(name, amount)
+        for name, limit in limits.items():
+            if name in _POD_LEVEL or name.startswith(_HUGE_PAGES):
+                requests.setdefault(name, limit)
+    for side, amount_of in (("limits", limits), ("requests", requests)):
+        if amount_of:
+            resources[side] = dict(sorted(amount_of.items()))
     spec["resources"] = schema.ordered("ResourceRequirements", resources)
 
 
@@ -244,18 +248,24 @@ _VOLUMES: dict[str, Callable[[JSON], None]] = {
 
 
 def _apparmor(obj: JSON, spec: JSON) -> None:
-    """The annotations of before 1.30 become fields where no field is set."""
+    """The annotations of before 1.30 become fields where no field is set, and say something else than the Pod's."""
+    if (spec.get("os") or {}).get("name") == "windows":
+        return
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
     for key, value in ((obj.get("metadata") or {}).get("annotations") or {}).items():
         if not key.startswith(_APPARMOR_PREFIX):
             continue
         for container in all_containers(spec):
-            if container.get("name") == key[len(_APPARMOR_PREFIX) :] and (profile := _apparmor_profile(value)):
+            profile = apparmor_profile(value)
+            if container.get("name") == key[len(_APPARMOR_PREFIX) :] and profile and profile != of_pod:
                 container.setdefault("securityContext", {}).setdefault("appArmorProfile", profile)
 
 
-def _apparmor_profile(text: str) -> JSON | None:
-    if text.startswith("localhost/"):
-        return {"type": "Localhost", "localhostProfile": text[len("localhost/") :]}
+def apparmor_profile(text: str) -> JSON | None:
+    """The field that says what the annotation says; None if nothing does."""
+    name = text.removeprefix("localhost/")
+    if name != text:
+        return {"type": "Localhost", "localhostProfile": name} if name and name == name.strip() else None
     return {"runtime/default": {"type": "RuntimeDefault"}, "unconfined": {"type": "Unconfined"}}.get(text)
 
 

@@ -17,6 +17,7 @@ _SUFFIX_LENGTH = 5
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_SEARCH = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = rf"({_QUALIFIED})?"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
@@ -34,7 +35,9 @@ def generate(base: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def label(text: str) -> tuple[str, ...]:
-    """A DNS label: container, volume and namespace names."""
+    """A DNS label: container, volume and namespace names. What has only dots too many is told so."""
+    if _matches(_SUBDOMAIN, text) and not _matches(_LABEL, text):
+        return (*(("must be no more than 63 characters",) if len(text) > 63 else ()), LABEL_NO_DOTS)
     return _check(text, 63, _LABEL, _LABEL_MESSAGE, "my-name", "123-abc")
 
 
@@ -42,6 +45,19 @@ def label(text: str) -> tuple[str, ...]:
 def subdomain(text: str) -> tuple[str, ...]:
     """A DNS subdomain: names of most objects."""
     return _check(text, 253, _SUBDOMAIN, _SUBDOMAIN_MESSAGE, "example.com")
+
+
+@functools.lru_cache(maxsize=1024)
+def search_domain(text: str) -> tuple[str, ...]:
+    """A DNS subdomain in which underscores may be: what resolv.conf searches."""
+    return _check(text, 253, _SEARCH, _SEARCH_MESSAGE, "example.com")
+
+
+def path_segment(text: str) -> tuple[str, ...]:
+    """What can be a part of an object's address at all."""
+    if text in (".", ".."):
+        return (f"may not be '{text}'",)
+    return tuple(f"may not contain '{letter}'" for letter in "/%" if letter in text)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -114,17 +130,13 @@ def port_name(text: str) -> tuple[str, ...]:
 _ALPHANUMERIC = "and must start and end with an alphanumeric character"
 _LABEL_MESSAGE = f"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', {_ALPHANUMERIC}"
 _SUBDOMAIN_MESSAGE = f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', {_ALPHANUMERIC}"
+_SEARCH_MESSAGE = f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', {_ALPHANUMERIC}"
 _QUALIFIED_MESSAGE = f"must consist of alphanumeric characters, '-', '_' or '.', {_ALPHANUMERIC}"
 _LABEL_VALUE_MESSAGE = f"a valid label must be an empty string or {_QUALIFIED_MESSAGE.removeprefix('must ')}"
 _CONFIG_KEY_MESSAGE = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
 _HEADER_MESSAGE = "a valid HTTP header must consist of alphanumeric characters or '-'"
 _WITH_PREFIX = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 LABEL_NO_DOTS = "must not contain dots"
-
-
-def container_name(text: str) -> tuple[str, ...]:
-    """A DNS label; a dot has a sentence of its own."""
-    return (LABEL_NO_DOTS,) if "." in text and not subdomain(text) else label(text)
 
 
 def _check(text: str, limit: int, pattern: str, message: str, *examples: str) -> tuple[str, ...]:

@@ -44,9 +44,12 @@ def _no_system_class(name: str, value: int, *, default: bool) -> str:
 
 
 def runtime_class(report: Report, obj: JSON) -> None:
-    report.invalids("handler", obj.get("handler", ""), names.label(obj.get("handler", "")))
+    if not obj.get("handler"):
+        report.required("handler")
+    else:
+        report.invalids("handler", obj["handler"], names.label(obj["handler"]))
     if overhead := obj.get("overhead"):
-        validation_resources.limits(report, overhead.get("podFixed") or {}, "overhead.podFixed")
+        validation_resources.overhead(report, overhead.get("podFixed") or {}, "overhead")
     if scheduling := obj.get("scheduling"):
         labels(report, scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
         validation_scheduling.tolerations(report, scheduling.get("tolerations") or [], "scheduling.tolerations")

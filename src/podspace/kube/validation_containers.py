@@ -22,6 +22,8 @@ _NOT_EPHEMERAL = (
     *("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe", "readinessProbe"),
     *("startupProbe", "lifecycle"),
 )
+_NO_RESTART = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+_NEEDS_POLICY = "must specify restartPolicy when restart rules are used"
 _MAX_RULES = 20
 _MAX_EXIT_CODES = 255
 
@@ -34,6 +36,7 @@ class Context:
     grace_seconds: int | None
     restart_policy: str
     host_users: bool
+    system: str = ""
     claims: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -59,7 +62,7 @@ def init_containers(report: Report, given: list[JSON], regular: list[JSON], cont
     for index, container in enumerate(given):
         here = f"{path}[{index}]"
         _common(report, container, context, here)
-        _restart(report, container, here)
+        _init_restart(report, container, here)
         name = container.get("name", "")
         if name in seen:
             report.duplicate(f"{here}.name", name)
@@ -72,15 +75,18 @@ def init_containers(report: Report, given: list[JSON], regular: list[JSON], cont
         for forbidden in ("lifecycle", *validation_probes.PROBES):
             if forbidden in container:
                 report.forbidden(f"{here}.{forbidden}", _INIT_ONLY)
+        for place, policy in enumerate(container.get("resizePolicy") or ()):
+            if policy.get("restartPolicy") == "RestartContainer":
+                report.invalid(f"{here}.resizePolicy[{place}].restartPolicy", "RestartContainer", _NO_RESTART)
 
 
 def ephemeral_containers(report: Report, spec: JSON, context: Context, path: str) -> None:
     regular: list[JSON] = spec.get("containers") or []
     seen = {container.get("name", "") for container in (*regular, *(spec.get("initContainers") or ()))}
-    targets = {container.get("name") for container in regular}
+    targets = frozenset(seen)
     for index, container in enumerate(spec.get("ephemeralContainers") or ()):
         here = f"{path}[{index}]"
-        _common(report, {**container, "resources": {}, "ports": []}, context, here)
+        _common(report, container, context, here)
         only_for_pods(report, container, here)
         name = container.get("name", "")
         if name in seen:
@@ -90,7 +96,7 @@ def ephemeral_containers(report: Report, spec: JSON, context: Context, path: str
         if target and target not in targets:
             report.not_found(f"{here}.targetContainerName", target)
         for forbidden in _NOT_EPHEMERAL:
-            if container.get(forbidden):
+            if forbidden in container and (container[forbidden] or forbidden != "resources"):
                 report.forbidden(f"{here}.{forbidden}", _EPHEMERAL)
         for number, mount in enumerate(container.get("volumeMounts") or ()):
             for forbidden in ("subPath", "subPathExpr"):
@@ -110,7 +116,7 @@ def _common(report: Report, container: JSON, context: Context, path: str) -> Non
     if not name:
         report.required(f"{path}.name")
     else:
-        report.invalids(f"{path}.name", name, names.container_name(name))
+        report.invalids(f"{path}.name", name, names.label(name))
     if not container.get("image"):
         report.required(f"{path}.image")
     report.one_of(f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _TERMINATION_POLICIES)
@@ -130,7 +136,7 @@ def _common(report: Report, container: JSON, context: Context, path: str) -> Non
 
 def _hooks_and_probes(report: Report, container: JSON, context: Context, path: str) -> None:
     if "lifecycle" in container:
-        validation_probes.lifecycle(report, container["lifecycle"], context.grace_seconds, f"{path}.lifecycle")
+        validation_probes.lifecycle(report, container["lifecycle"], context.grace_seconds, context.system, f"{path}.lifecycle")
     validation_probes.probes(report, container, context.grace_seconds, path)
 
 
@@ -164,27 +170,32 @@ def _host_ports(report: Report, given: list[JSON], path: str) -> None:
                 seen.add(key)
 
 
+def _init_restart(report: Report, container: JSON, path: str) -> None:
+    if "restartPolicy" in container:
+        _restart(report, container, path)
+    elif container.get("restartPolicyRules"):
+        report.required(f"{path}.restartPolicy", _NEEDS_POLICY)
+
+
 def _restart(report: Report, container: JSON, path: str) -> None:
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
     if policy is not None and policy not in _RESTART_POLICIES:
         report.unsupported(f"{path}.restartPolicy", policy, _RESTART_POLICIES)
     if rules and policy is None:
-        report.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+        report.required(f"{path}.restartPolicy", _NEEDS_POLICY)
     if len(rules) > _MAX_RULES:
-        report.invalid(f"{path}.restartPolicyRules", len(rules), f"must have at most {_MAX_RULES} items")
+        report.too_many(f"{path}.restartPolicyRules", len(rules), _MAX_RULES)
     for index, rule in enumerate(rules):
         _restart_rule(report, rule, f"{path}.restartPolicyRules[{index}]")
 
 
 def _restart_rule(report: Report, rule: JSON, path: str) -> None:
-    report.one_of(f"{path}.action", rule.get("action"), ("Restart", "RestartAllContainers"))
+    report.supported(f"{path}.action", rule.get("action", ""), ("Restart", "RestartAllContainers"))
     codes = rule.get("exitCodes")
     if codes is None:
         report.required(f"{path}.exitCodes", "must be specified")
         return
-    report.one_of(f"{path}.exitCodes.operator", codes.get("operator"), ("In", "NotIn"))
+    report.supported(f"{path}.exitCodes.operator", codes.get("operator", ""), ("In", "NotIn"))
     values = codes.get("values") or []
-    if not values:
-        report.required(f"{path}.exitCodes.values", "must specify at least one exit code")
-    elif len(values) > _MAX_EXIT_CODES:
-        report.invalid(f"{path}.exitCodes.values", len(values), f"must have at most {_MAX_EXIT_CODES} items")
+    if len(values) > _MAX_EXIT_CODES:
+        report.too_many(f"{path}.exitCodes.values", len(values), _MAX_EXIT_CODES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from podspace.kube import names
 from podspace.kube.json import JSON
-from podspace.kube.validation_paths import ENV_FIELDS, descending_path, field_ref, resource_ref
+from podspace.kube.validation_paths import ENV_FIELDS, field_ref, no_backsteps, resource_ref
 from podspace.kube.validation_report import Report
 
 _SOURCES = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
@@ -77,10 +77,13 @@ def _key_selector(report: Report, selector: JSON, field: str) -> None:
 
 
 def _file_selector(report: Report, selector: JSON, field: str) -> None:
-    for name in ("key", "volumeName", "path"):
+    rules: dict[str, names.Rule] = {"key": names.environment, "volumeName": names.label}
+    for name, rule in rules.items():
         if not selector.get(name):
             report.required(f"{field}.{name}")
-    if key := selector.get("key"):
-        report.invalids(f"{field}.key", key, names.environment(key))
-    if path := selector.get("path"):
-        descending_path(report, path, f"{field}.path")
+        else:
+            report.invalids(f"{field}.{name}", selector[name], rule(selector[name]))
+    if not selector.get("path"):
+        report.required(f"{field}.path")
+    else:
+        no_backsteps(report, selector["path"], f"{field}.path")

@@ -31,7 +31,7 @@ _RESOURCES = (
     "requests.ephemeral-storage",
     "requests.memory",
 )
-_CPU_DIVISORS = ("1m", "1")
+_DIVIDED = {resource: resource.partition(".")[2].replace("ephemeral-storage", "local ephemeral storage") for resource in _RESOURCES}
 _SIZE_DIVISORS = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
 _HUGE_PAGES = ("limits.hugepages-", "requests.hugepages-")
 MAX_INT32 = 2**31 - 1
@@ -51,9 +51,8 @@ def no_backsteps(report: Report, path: str, field: str) -> None:
 
 def local_path(report: Report, path: str, field: str) -> None:
     """A descending path that does not begin with two dots: those names are the kubelet's."""
-    before = len(report.causes)
     descending_path(report, path, field)
-    if len(report.causes) == before and path.startswith(".."):
+    if path.startswith("..") and not path.startswith("../"):
         report.invalid(field, path, "must not start with '..'")
 
 
@@ -99,6 +98,8 @@ def field_ref(report: Report, reference: JSON, field: str, supported: tuple[str,
     subscript = rest[:-2] if bracket and rest.endswith("']") else None
     if reference.get("apiVersion") != "v1":
         report.invalid(f"{field}.fieldPath", path, f"error converting fieldPath: unsupported pod version: {reference.get('apiVersion')}")
+    elif subscript is not None and base and base not in _SUBSCRIPTED:
+        report.invalid(f"{field}.fieldPath", path, f"error converting fieldPath: field label does not support subscript: {path}")
     elif subscript is not None and base in _SUBSCRIPTED:
         report.invalids(field, subscript, names.qualified(subscript.lower() if base == "metadata.annotations" else subscript))
     elif path not in _FIELD_LABELS:
@@ -117,7 +118,7 @@ def resource_ref(report: Report, reference: JSON, field: str, *, in_volume: bool
     elif resource not in _RESOURCES and not resource.startswith(_HUGE_PAGES):
         report.unsupported(f"{field}.resource", resource, _RESOURCES)
     divisor = reference.get("divisor", "0")
-    allowed = _CPU_DIVISORS if resource.endswith(".cpu") else _SIZE_DIVISORS
-    if quantity.parse(divisor).nanos and divisor not in allowed:
-        what = resource.partition(".")[2]
-        report.invalid(f"{field}.divisor", divisor, f"only divisor's values {', '.join(allowed)} are supported with the {what} resource")
+    what = "hugepages" if resource.startswith(_HUGE_PAGES) else _DIVIDED.get(resource)
+    allowed = "1m and 1" if what == "cpu" else ", ".join(_SIZE_DIVISORS)
+    if what and quantity.parse(divisor).nanos and divisor not in allowed.replace(" and", ",").split(", "):
+        report.invalid(f"{field}.divisor", resource, f"only divisor's values {allowed} are supported with the {what} resource")

@@ -6,10 +6,10 @@ Source: kubernetes pkg/apis/core/validation, ValidatePodSpec.
 
 from __future__ import annotations
 
-import ipaddress
-
 from podspace.kube import (
+    addresses,
     names,
+    validation_annotations,
     validation_containers,
     validation_resources,
     validation_scheduling,
@@ -28,25 +28,30 @@ _MAX_NAMESERVERS = 3
 _MAX_SEARCHES = 32
 _MAX_SEARCH_CHARACTERS = 2048
 _NOT_HOST_USERS = "when `hostUsers` is false"
-_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
 def create(report: Report, obj: JSON) -> None:
     """Rules of creation only."""
     spec: JSON = obj.get("spec") or {}
+    annotations: JSON = (obj.get("metadata") or {}).get("annotations") or {}
     if spec.get("ephemeralContainers"):
         report.forbidden("spec.ephemeralContainers", "cannot be set on create")
     if spec.get("nodeName") and spec.get("schedulingGates"):
         report.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+    validation_annotations.seccomp_fields(report, annotations, spec)
+    if (spec.get("os") or {}).get("name") != "windows":
+        validation_annotations.apparmor_fields(report, annotations, spec)
 
 
 def spec_rules(report: Report, obj: JSON) -> None:
     """Rules of a spec at any time."""
     spec: JSON = obj.get("spec") or {}
-    _contents(report, spec)
+    validation_annotations.of_pod(report, (obj.get("metadata") or {}).get("annotations") or {}, spec)
+    _contents(report, spec, (obj.get("metadata") or {}).get("name", ""))
     _surroundings(report, spec)
     _identity(report, spec)
-    _operating_system(report, spec)
+    validation_windows.operating_system(report, spec)
+    _files_of_variables(report, spec)
     if not spec.get("serviceAccountName"):
         _no_tokens(report, spec)
     for field in ("containers", "initContainers"):
@@ -54,25 +59,28 @@ def spec_rules(report: Report, obj: JSON) -> None:
             validation_containers.only_for_pods(report, container, f"spec.{field}[{index}]")
 
 
-def _contents(report: Report, spec: JSON) -> None:
+def _contents(report: Report, spec: JSON, name: str) -> None:
     """Volumes and containers."""
-    known = validation_volumes.volumes(report, spec.get("volumes") or [], "spec.volumes")
+    known = validation_volumes.volumes(report, spec.get("volumes") or [], name, "spec.volumes")
     claims = spec.get("resourceClaims") or []
     _claims(report, claims, "spec.resourceClaims")
+    claim_names = frozenset(claim["name"] for claim in claims if claim.get("name"))
     context = validation_containers.Context(
         volumes=known,
         grace_seconds=spec.get("terminationGracePeriodSeconds"),
         restart_policy=spec.get("restartPolicy", ""),
         host_users=spec.get("hostUsers") is not False,
-        claims=frozenset(claim.get("name", "") for claim in claims),
+        claims=claim_names,
+        system=(spec.get("os") or {}).get("name", ""),
     )
     regular: list[JSON] = spec.get("containers") or []
     validation_containers.containers(report, regular, context, "spec.containers")
     validation_containers.init_containers(report, spec.get("initContainers") or [], regular, context, "spec.initContainers")
     validation_containers.ephemeral_containers(report, spec, context, "spec.ephemeralContainers")
-    _files_of_variables(report, spec)
-    if spec.get("resources"):
-        validation_resources.pod_resources(report, spec, "spec.resources")
+    if "resources" in spec:
+        validation_resources.pod_resources(report, spec, claim_names, "spec.resources")
+    if spec.get("hostNetwork"):
+        _host_network_ports(report, spec)
 
 
 def _files_of_variables(report: Report, spec: JSON) -> None:
@@ -81,11 +89,14 @@ def _files_of_variables(report: Report, spec: JSON) -> None:
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             for place, variable in enumerate(container.get("env") or ()):
-                name = ((variable.get("valueFrom") or {}).get("fileKeyRef") or {}).get("volumeName")
+                reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
+                name = None if reference is None else reference.get("volumeName", "")
                 path = f"spec.{field}[{index}].env[{place}].valueFrom.fileKeyRef.volumeName"
-                if name and name not in sources:
+                if name is None:
+                    continue
+                if name not in sources:
                     report.not_found(path, name)
-                elif name and "emptyDir" not in sources[name]:
+                elif "emptyDir" not in sources[name]:
                     report.invalid(path, name, "referenced volume must be of type emptyDir")
 
 
@@ -95,8 +106,6 @@ def _surroundings(report: Report, spec: JSON) -> None:
     report.one_of("spec.restartPolicy", policy, RESTART_POLICIES)
     report.one_of("spec.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     labels(report, spec.get("nodeSelector") or {}, "spec.nodeSelector")
-    if spec.get("hostNetwork"):
-        _host_network_ports(report, spec)
     validation_security.pod_context(report, spec, "spec.securityContext")
     if "affinity" in spec:
         validation_scheduling.affinity(report, spec["affinity"], "spec.affinity")
@@ -109,6 +118,7 @@ def _surroundings(report: Report, spec: JSON) -> None:
     validation_windows.host_process(report, spec)
     if spec.get("hostUsers") is False:
         _own_users(report, spec)
+    _hostname_override(report, spec)
 
 
 def _identity(report: Report, spec: JSON) -> None:
@@ -120,7 +130,6 @@ def _identity(report: Report, spec: JSON) -> None:
     for name in ("hostname", "subdomain"):
         if spec.get(name):
             report.invalids(f"spec.{name}", spec[name], names.label(spec[name]))
-    _hostname_override(report, spec)
     validation_scheduling.tolerations(report, spec.get("tolerations") or [], "spec.tolerations")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         _ip(report, alias.get("ip", ""), f"spec.hostAliases[{index}].ip")
@@ -131,19 +140,21 @@ def _identity(report: Report, spec: JSON) -> None:
             report.invalids(f"spec.{name}", spec[name], names.subdomain(spec[name]))
     if "preemptionPolicy" in spec and spec["preemptionPolicy"] not in ("PreemptLowerPriority", "Never"):
         report.unsupported("spec.preemptionPolicy", spec["preemptionPolicy"], ("PreemptLowerPriority", "Never"))
+    if "overhead" in spec:
+        validation_resources.overhead(report, spec["overhead"], "spec.overhead")
 
 
 def _hostname_override(report: Report, spec: JSON) -> None:
     name = spec.get("hostnameOverride")
     if name is None:
         return
-    report.invalids("spec.hostnameOverride", name, names.subdomain(name))
-    if len(name) > 64:
-        report.too_long("spec.hostnameOverride", 64)
     if spec.get("setHostnameAsFQDN"):
         report.forbidden("spec.hostnameOverride", "may not be specified when setHostnameAsFQDN is true")
     if spec.get("hostNetwork"):
         report.forbidden("spec.hostnameOverride", "may not be specified when hostNetwork is true")
+    if len(name) > 64:
+        report.too_long("spec.hostnameOverride", 64)
+    report.invalids("spec.hostnameOverride", name, names.subdomain(name))
 
 
 def _claims(report: Report, claims: list[JSON], field: str) -> None:
@@ -155,7 +166,7 @@ def _claims(report: Report, claims: list[JSON], field: str) -> None:
         elif name in seen:
             report.duplicate(f"{path}.name", name)
         else:
-            report.invalids(f"{path}.name", name, names.container_name(name))
+            report.invalids(f"{path}.name", name, names.label(name))
         seen.add(name)
         direct, template = claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName")
         shown = {"Name": name, "ResourceClaimName": direct, "ResourceClaimTemplateName": template}
@@ -163,14 +174,17 @@ def _claims(report: Report, claims: list[JSON], field: str) -> None:
             report.invalid(path, shown, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
         if direct is None and template is None:
             report.invalid(path, shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+        for field_name, reference in (("resourceClaimName", direct), ("resourceClaimTemplateName", template)):
+            if reference is not None:
+                report.invalids(f"{path}.{field_name}", reference, names.subdomain(reference))
 
 
 def _host_network_ports(report: Report, spec: JSON) -> None:
     for index, container in enumerate(spec.get("containers") or ()):
         for number, port in enumerate(container.get("ports") or ()):
             if port.get("hostPort") != port.get("containerPort"):
-                path = f"spec.containers[{index}].ports[{number}].containerPort"
-                report.invalid(path, port.get("containerPort", 0), "must match `hostPort` when `hostNetwork` is true")
+                path = f"spec.containers[{index}].ports[{number}].hostPort"
+                report.invalid(path, port.get("hostPort", 0), "must match `containerPort` when `hostNetwork` is true")
 
 
 def _dns(report: Report, spec: JSON) -> None:
@@ -180,6 +194,7 @@ def _dns(report: Report, spec: JSON) -> None:
             report.required("spec.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
         elif not config.get("nameservers"):
             report.required("spec.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
+            return
     if not config:
         return
     servers, searches = config.get("nameservers") or [], config.get("searches") or []
@@ -193,17 +208,15 @@ def _dns(report: Report, spec: JSON) -> None:
         detail = f"must not have more than {_MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
         report.invalid("spec.dnsConfig.searches", searches, detail)
     for index, search in enumerate(searches):
-        report.invalids(f"spec.dnsConfig.searches[{index}]", search, names.subdomain(search.removesuffix(".")) if search != "." else ())
+        report.invalids(f"spec.dnsConfig.searches[{index}]", search, names.search_domain(search.removesuffix(".")) if search != "." else ())
     for index, option in enumerate(config.get("options") or ()):
         if not option.get("name"):
             report.required(f"spec.dnsConfig.options[{index}]", "must not be empty")
 
 
 def _ip(report: Report, text: str, field: str) -> None:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        report.invalid(field, text, _BAD_IP)
+    if problem := addresses.problem(text):
+        report.invalid(field, text, problem)
 
 
 def _own_users(report: Report, spec: JSON) -> None:
@@ -211,53 +224,10 @@ def _own_users(report: Report, spec: JSON) -> None:
     for wire, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
         if spec.get(wire):
             report.forbidden(f"spec.{shown}", _NOT_HOST_USERS)
-    for field in ("containers", "initContainers", "ephemeralContainers"):
+    for field in ("initContainers", "containers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             if container.get("volumeDevices"):
                 report.forbidden(f"spec.{field}[{index}].volumeDevices", _NOT_HOST_USERS)
-
-
-_NOT_WINDOWS = ("hostPID", "hostIPC", "hostUsers", "shareProcessNamespace")
-_NOT_WINDOWS_CONTEXT = (
-    *("seLinuxOptions", "seccompProfile", "appArmorProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup"),
-    *("supplementalGroups", "supplementalGroupsPolicy"),
-)
-_NOT_WINDOWS_CONTAINER = (
-    *("appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged"),
-    *("allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"),
-)
-
-
-def _operating_system(report: Report, spec: JSON) -> None:
-    system = spec.get("os")
-    if system is None:
-        return
-    name = system.get("name", "")
-    if not name:
-        report.required("spec.os.name")
-    elif name not in ("linux", "windows"):
-        report.unsupported("spec.os", name, ("linux", "windows"))
-    windows = name == "windows"
-    if windows:
-        for field in _NOT_WINDOWS:
-            if spec.get(field):
-                report.forbidden(f"spec.{field}", "cannot be set for a windows pod")
-    if name in ("linux", "windows"):
-        _system_context(report, spec.get("securityContext") or {}, "spec.securityContext", _NOT_WINDOWS_CONTEXT, windows=windows)
-        for kind in ("containers", "initContainers", "ephemeralContainers"):
-            for index, container in enumerate(spec.get(kind) or ()):
-                path = f"spec.{kind}[{index}].securityContext"
-                _system_context(report, container.get("securityContext") or {}, path, _NOT_WINDOWS_CONTAINER, windows=windows)
-
-
-def _system_context(report: Report, context: JSON, path: str, linux_only: tuple[str, ...], *, windows: bool) -> None:
-    if not windows:
-        if "windowsOptions" in context:
-            report.forbidden(f"{path}.windowsOptions", "windows options cannot be set for a linux pod")
-        return
-    for field in linux_only:
-        if field in context:
-            report.forbidden(f"{path}.{field}", "cannot be set for a windows pod")
 
 
 def _no_tokens(report: Report, spec: JSON) -> None:

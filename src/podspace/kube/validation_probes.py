@@ -16,15 +16,17 @@ _NAMES = "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF
 _MORE_NAMES = "USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
 _REAL_TIME = (*(f"SIGRTMIN+{n}" for n in range(1, 16)), *(f"SIGRTMAX-{n}" for n in range(1, 15)))
 STOP_SIGNALS = tuple(sorted((*(f"SIG{name}" for name in f"{_NAMES} {_MORE_NAMES}".split()), *_REAL_TIME)))  # KEP-4960, Linux
+_SIGNALS = {"linux": STOP_SIGNALS, "windows": ("SIGKILL", "SIGTERM")}
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
-def lifecycle(report: Report, hooks: JSON, grace_seconds: int | None, field: str) -> None:
+def lifecycle(report: Report, hooks: JSON, grace_seconds: int | None, system: str, field: str) -> None:
+    """``system``: of ``spec.os``; what it does not know it does not judge."""
     for name in ("postStart", "preStop"):
         if name in hooks:
             _handler(report, hooks[name], grace_seconds, f"{field}.{name}")
-    if "stopSignal" in hooks:
-        report.one_of(f"{field}.stopSignal", hooks["stopSignal"], STOP_SIGNALS)
+    if "stopSignal" in hooks and system in _SIGNALS:
+        report.supported(f"{field}.stopSignal", hooks["stopSignal"], _SIGNALS[system])
 
 
 def probes(report: Report, container: JSON, grace_seconds: int | None, field: str) -> None:

@@ -43,11 +43,19 @@ class Report:
     def forbidden(self, field: str, detail: str) -> None:
         self._add("FieldValueForbidden", field, f"Forbidden: {detail}")
 
-    def not_found(self, field: str, value: Any) -> None:
-        self._add("FieldValueNotFound", field, f"Not found: {show(value)}")
+    def not_found(self, field: str, value: Any, detail: str = "") -> None:
+        self._add("FieldValueNotFound", field, f"Not found: {show(value)}: {detail}" if detail else f"Not found: {show(value)}")
 
     def too_long(self, field: str, limit_bytes: int) -> None:
         self._add("FieldValueTooLong", field, f"Too long: may not be more than {limit_bytes} bytes")
+
+    def too_many(self, field: str, count: int, limit: int) -> None:
+        self._add("FieldValueTooMany", field, f"Too many: {count}: must have at most {limit} items")
+
+    def supported(self, field: str, value: Any, supported: Sequence[str]) -> None:
+        """Unsupported if none of them, also if empty."""
+        if value not in supported:
+            self.unsupported(field, value, supported)
 
     def one_of(self, field: str, value: Any, supported: Sequence[str]) -> None:
         """Required if empty, unsupported if none of them."""

@@ -5,7 +5,7 @@ Called by ``validation_containers`` and ``validation_pod``. Source: kubernetes p
 
 from __future__ import annotations
 
-from podspace.kube import names, quantity
+from podspace.kube import amounts, names, quantity
 from podspace.kube.json import JSON
 from podspace.kube.validation_report import Report
 
@@ -23,19 +23,22 @@ def container_resources(report: Report, resources: JSON, claims: frozenset[str],
     _claims(report, resources.get("claims") or [], claims, f"{field}.claims")
 
 
-def pod_resources(report: Report, spec: JSON, field: str) -> None:
+def pod_resources(report: Report, spec: JSON, claims: frozenset[str], field: str) -> None:
     """Resources of the whole Pod: cpu, memory and huge pages; not less than what the containers ask for together."""
     resources: JSON = spec["resources"]
-    if resources.get("claims"):
+    if (spec.get("os") or {}).get("name") == "windows":
+        report.forbidden(field, "may not be set for a windows pod")
+        return
+    if "claims" in resources:
         report.forbidden(f"{field}.claims", "claims may not be set for Resources at pod-level")
     _sides(report, resources, field, pod_level=True)
+    _claims(report, resources.get("claims") or [], claims, f"{field}.claims")
     _aggregate(report, spec, resources, field)
 
 
-def limits(report: Report, amounts: dict[str, str], field: str) -> None:
-    """Amounts that stand for themselves: a Pod's overhead."""
-    for name, amount in amounts.items():
-        _amount(report, name, amount, f"{field}[{name}]", pod_level=False)
+def overhead(report: Report, wanted: dict[str, str], field: str) -> None:
+    """Checked, and shown, as if it were a container's limits."""
+    _sides(report, {"limits": wanted}, field, pod_level=False)
 
 
 def resize_policy(report: Report, policies: list[JSON], pod_policy: str, field: str) -> None:
@@ -48,7 +51,7 @@ def resize_policy(report: Report, policies: list[JSON], pod_policy: str, field: 
         report.one_of(field, name, ("cpu", "memory"))
         report.one_of(field, action, ("NotRequired", "RestartContainer"))
         if pod_policy == "Never" and action != "NotRequired":
-            report.invalid(field, action, "must be 'NotRequired' when `restartPolicy` is 'Never'")
+            report.invalid(field, action, "must be 'NotRequired' when pod `restartPolicy` is 'Never'")
 
 
 def _sides(report: Report, resources: JSON, field: str, *, pod_level: bool) -> None:
@@ -56,9 +59,11 @@ def _sides(report: Report, resources: JSON, field: str, *, pod_level: bool) -> N
     requests: dict[str, str] = resources.get("requests") or {}
     for name, amount in limits.items():
         _amount(report, name, amount, f"{field}.limits[{name}]", pod_level=pod_level)
+        _huge_pages(report, name, amount, f"{field}.limits[{name}]")
     for name, amount in requests.items():
         _amount(report, name, amount, f"{field}.requests[{name}]", pod_level=pod_level)
         _against_limit(report, name, amount, limits, field)
+        _huge_pages(report, name, amount, f"{field}.requests[{name}]")
     named = {*limits, *requests}
     if any(name.startswith(HUGE_PAGES) for name in named) and not named & _POD:
         report.forbidden(field, "HugePages require cpu or memory")
@@ -84,28 +89,26 @@ def _amount(report: Report, name: str, amount: str, field: str, *, pod_level: bo
         report.invalid(field, amount, "must be greater than or equal to 0")
     if (name in _INTEGERS or _is_extended(name)) and parsed.milli_value % 1000:
         report.invalid(field, amount, "must be an integer")
-    if name.startswith(HUGE_PAGES):
-        _huge_pages(report, name, parsed, amount, field)
 
 
-def _huge_pages(report: Report, name: str, parsed: quantity.Quantity, amount: str, field: str) -> None:
-    size = name.removeprefix(HUGE_PAGES)
+def _huge_pages(report: Report, name: str, amount: str, field: str) -> None:
+    if not name.startswith(HUGE_PAGES):
+        return
     try:
-        page = quantity.parse(size).nanos
+        page = quantity.parse(name.removeprefix(HUGE_PAGES))
     except ValueError:
-        page = 0
-    if not page or parsed.nanos % page:
-        report.invalid(field, amount, f"field value {amount} is not a positive integer multiple of {size}" if page else "invalid page size")
+        page = amounts.ZERO
+    if page.nanos <= 0 or not page.is_whole or quantity.parse(amount).value % page.value:
+        report.invalid(field, amount, f"{amount} is not positive integer multiple of {name}")
 
 
 def _name(report: Report, name: str, field: str, *, pod_level: bool) -> None:
     problems = names.qualified(name)
     report.invalids(field, name, problems)
-    if problems or _is_standard_name(report, name, field):
-        return
+    unknown = bool(problems) or _is_nonstandard(report, name, field)
     if pod_level:
-        if name not in _POD and not name.startswith(HUGE_PAGES):
-            report.unsupported(field, name, ("cpu", "memory"))
+        if not unknown and name not in _POD and not name.startswith(HUGE_PAGES):
+            report.unsupported(field, name, ("cpu", HUGE_PAGES, "memory"))
     elif "/" not in name:
         if name not in _CONTAINER and not name.startswith(HUGE_PAGES):
             report.invalid(field, name, "must be a standard resource for containers")
@@ -113,7 +116,7 @@ def _name(report: Report, name: str, field: str, *, pod_level: bool) -> None:
         report.invalid(field, name, "doesn't follow extended resource name standard")
 
 
-def _is_standard_name(report: Report, name: str, field: str) -> bool:
+def _is_nonstandard(report: Report, name: str, field: str) -> bool:
     """Reports a plain name nobody knows; True if it did."""
     if "/" in name or name in _STANDARD or name.startswith(_STANDARD_PREFIXES):
         return False
@@ -136,32 +139,47 @@ def _overcommit_allowed(name: str) -> bool:
 
 
 def _claims(report: Report, claims: list[JSON], known: frozenset[str], field: str) -> None:
-    seen: set[tuple[str, str]] = set()
+    """A claim as a whole, or single requests of it, but nothing twice."""
+    listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+    seen: set[str] = set()
     for index, claim in enumerate(claims):
-        name = claim.get("name", "")
+        path, name, request = f"{field}[{index}]", claim.get("name", ""), claim.get("request", "")
         if not name:
-            report.required(f"{field}[{index}].name")
+            report.required(path)
             continue
-        key = (name, claim.get("request", ""))
-        if key in seen:
-            report.duplicate(f"{field}[{index}]", name)
-        seen.add(key)
+        if name in seen:
+            report.duplicate(path, name)
+        elif request:
+            report.invalids(f"{path}.request", request, names.label(request))
+            if f"{name}/{request}" in seen:
+                report.duplicate(path, f"{name}/{request}")
+            seen.add(f"{name}/{request}")
+        else:
+            for _ in [one for one in seen if one.partition("/")[0] == name]:
+                report.duplicate(path, name)
+            seen.add(name)
         if name not in known:
-            report.not_found(f"{field}[{index}]", name)
+            report.not_found(path, name, f"must be one of the names in pod.spec.resourceClaims{listed}")
 
 
 def _aggregate(report: Report, spec: JSON, resources: JSON, field: str) -> None:
     containers: list[JSON] = spec.get("containers") or []
-    for name, amount in (resources.get("requests") or {}).items():
-        asked = [(one["resources"].get("requests") or {}).get(name) for one in containers]
-        amounts = [quantity.parse(one) for one in asked if one is not None]
-        total = quantity.Quantity(nanos=sum(one.nanos for one in amounts), family=amounts[0].family if amounts else "decimal")
-        if total.nanos > quantity.parse(amount).nanos:
-            report.invalid(
-                f"{field}.requests[{name}]", amount, f"must be greater than or equal to aggregate container requests of {total.canonical()}"
-            )
-    for name, amount in (resources.get("limits") or {}).items():
-        for index, container in enumerate(containers):
-            limit = (container["resources"].get("limits") or {}).get(name)
-            if limit is not None and quantity.parse(limit).nanos > quantity.parse(amount).nanos:
-                report.invalid(f"spec.containers[{index}].resources.limits", limit, f"must be less than or equal to pod limits of {amount}")
+    whole: dict[str, dict[str, str]] = {side: resources.get(side) or {} for side in ("requests", "limits")}
+    for name, total in amounts.of_containers(spec, "requests").items():
+        _covers(report, whole["requests"], name, total, "requests", field)
+    for name, total in amounts.of_containers(spec, "limits").items():
+        if name.startswith(HUGE_PAGES):
+            _covers(report, whole["limits"], name, total, "limits", field)
+    for index, container in enumerate(containers):
+        for name, limit in (container["resources"].get("limits") or {}).items():
+            allowed = whole["limits"].get(name)
+            if allowed is not None and quantity.parse(limit).nanos > quantity.parse(allowed).nanos:
+                path = f"{field}.containers[{index}][{name}].limits"
+                report.invalid(path, limit, f"must be less than or equal to pod limits of {allowed}")
+
+
+def _covers(report: Report, whole: dict[str, str], name: str, total: quantity.Quantity, side: str, field: str) -> None:
+    amount = whole.get(name)
+    if amount is not None and total.nanos > quantity.parse(amount).nanos:
+        words = f"must be greater than or equal to aggregate container {side} of {total.canonical()}"
+        report.invalid(f"{field}.{side}[{name}]", amount, words)

@@ -42,7 +42,7 @@ def affinity(report: Report, given: JSON, field: str) -> None:
 
 
 def spread(report: Report, given: list[JSON], field: str) -> None:
-    seen: set[tuple[str, str]] = set()
+    pairs = [(constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")) for constraint in given]
     for index, constraint in enumerate(given):
         path = f"{field}[{index}]"
         skew, key, when = constraint.get("maxSkew", 0), constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")
@@ -50,14 +50,14 @@ def spread(report: Report, given: list[JSON], field: str) -> None:
             report.invalid(f"{path}.maxSkew", skew, "must be greater than zero")
         if not key:
             report.required(f"{path}.topologyKey", "can not be empty")
-        if when not in ("DoNotSchedule", "ScheduleAnyway"):
-            report.unsupported(f"{path}.whenUnsatisfiable", when, ("DoNotSchedule", "ScheduleAnyway"))
-        if (key, when) in seen:
+        report.supported(f"{path}.whenUnsatisfiable", when, ("DoNotSchedule", "ScheduleAnyway"))
+        if (key, when) in pairs[index + 1 :]:
             report.duplicate(f"{path}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {when}}}")
-        seen.add((key, when))
+        _min_domains(report, constraint.get("minDomains"), when, f"{path}.minDomains")
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
-            if name in constraint and constraint[name] not in ("Honor", "Ignore"):
-                report.unsupported(f"{path}.{name}", constraint[name], ("Honor", "Ignore"))
+            if name in constraint:
+                report.supported(f"{path}.{name}", constraint[name], ("Honor", "Ignore"))
+        _label_keys(report, constraint, path)
         if "labelSelector" in constraint:
             label_selector(report, constraint["labelSelector"], f"{path}.labelSelector")
 
@@ -85,11 +85,49 @@ def label_selector(report: Report, selector: JSON, field: str) -> None:
         else:
             report.invalid(f"{path}.operator", operator, "not a valid selector operator")
         report.invalids(f"{path}.key", requirement.get("key", ""), names.qualified(requirement.get("key", "")))
+        _label_values(report, requirement.get("values") or [], f"{path}.values")
+
+
+def _label_values(report: Report, values: list[str], field: str) -> None:
+    for index, value in enumerate(values):
+        report.invalids(f"{field}[{index}]", value, names.label_value(value))
+
+
+def _min_domains(report: Report, count: int | None, when: str, field: str) -> None:
+    if count is None:
+        return
+    if count <= 0:
+        report.invalid(field, count, "must be greater than zero")
+    if when != "DoNotSchedule":
+        report.invalid(field, count, f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {when}")
+
+
+def _label_keys(report: Report, term: JSON, field: str) -> None:
+    """matchLabelKeys and mismatchLabelKeys; both become requirements of the selector (``label_keys``)."""
+    selector: JSON | None = term.get("labelSelector")
+    keys: dict[str, list[str]] = {name: term.get(name) or [] for name in ("matchLabelKeys", "mismatchLabelKeys")}
+    for name, listed in keys.items():
+        if listed and selector is None:
+            report.forbidden(f"{field}.{name}", "must not be specified when labelSelector is not set")
+            continue
+        for index, key in enumerate(listed):
+            report.invalids(f"{field}.{name}[{index}]", key, names.qualified(key))
+    matched = {key: index for index, key in enumerate(keys["matchLabelKeys"])}
+    seen = set((selector or {}).get("matchLabels") or ())
+    for requirement in (selector or {}).get("matchExpressions") or ():
+        key = requirement.get("key", "")
+        if key in matched and key in seen:
+            report.invalid(f"{field}[{matched[key]}]", key, "exists in both matchLabelKeys and labelSelector")
+        seen.add(key)
+    for index, key in enumerate(keys["matchLabelKeys"]):
+        if key in keys["mismatchLabelKeys"]:
+            report.invalid(f"{field}.matchLabelKeys[{index}]", key, "exists in both matchLabelKeys and mismatchLabelKeys")
 
 
 def _toleration_operator(report: Report, operator: str, value: str, path: str) -> None:
     if operator in ("", "Equal"):
-        report.invalids(f"{path}.operator", value, names.label_value(value))
+        if problems := names.label_value(value):
+            report.invalid(f"{path}.operator", value, ";".join(problems))
     elif operator == "Exists":
         if value:
             report.invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'")
@@ -107,11 +145,11 @@ def _node_affinity(report: Report, given: JSON, field: str) -> None:
         if not terms:
             report.required(path, "must have at least one node selector term")
         for index, term in enumerate(terms):
-            _node_term(report, term, f"{path}[{index}]")
+            _node_term(report, term, f"{path}[{index}]", check_values=True)
     for index, preferred in enumerate(given.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
         path = f"{field}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
         _weight(report, preferred, path)
-        _node_term(report, preferred.get("preference") or {}, f"{path}.preference")
+        _node_term(report, preferred.get("preference") or {}, f"{path}.preference", check_values=False)
 
 
 def _weight(report: Report, term: JSON, path: str) -> None:
@@ -119,7 +157,8 @@ def _weight(report: Report, term: JSON, path: str) -> None:
         report.invalid(f"{path}.weight", term.get("weight", 0), "must be in the range 1-100")
 
 
-def _node_term(report: Report, term: JSON, field: str) -> None:
+def _node_term(report: Report, term: JSON, field: str, *, check_values: bool) -> None:
+    """Of a preference, values that no label can have are only warned about."""
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
         path, operator, values = f"{field}.matchExpressions[{index}]", requirement.get("operator", ""), requirement.get("values") or []
         if operator in _LISTED:
@@ -134,6 +173,8 @@ def _node_term(report: Report, term: JSON, field: str) -> None:
         else:
             report.invalid(f"{path}.operator", operator, "not a valid selector operator")
         report.invalids(f"{path}.key", requirement.get("key", ""), names.qualified(requirement.get("key", "")))
+        if check_values:
+            _label_values(report, values, f"{path}.values")
     for index, requirement in enumerate(term.get("matchFields") or ()):
         path, key = f"{field}.matchFields[{index}]", requirement.get("key", "")
         if requirement.get("operator") not in _LISTED:
@@ -142,6 +183,9 @@ def _node_term(report: Report, term: JSON, field: str) -> None:
             report.required(f"{path}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
         if key != "metadata.name":
             report.invalid(f"{path}.key", key, "not a valid field selector key")
+            continue
+        for place, value in enumerate(requirement.get("values") or ()):
+            report.invalids(f"{path}.values[{place}]", value, names.subdomain(value))
 
 
 def _pod_affinity(report: Report, given: JSON, field: str) -> None:
@@ -159,8 +203,8 @@ def _pod_term(report: Report, term: JSON, field: str) -> None:
             label_selector(report, term[name], f"{field}.{name}")
     for namespace in term.get("namespaces") or ():
         report.invalids(f"{field}.namespace", namespace, names.label(namespace))
+    _label_keys(report, term, field)
     key = term.get("topologyKey", "")
     if not key:
         report.required(f"{field}.topologyKey", "can not be empty")
-    else:
-        report.invalids(f"{field}.topologyKey", key, names.qualified(key))
+    report.invalids(f"{field}.topologyKey", key, names.qualified(key))

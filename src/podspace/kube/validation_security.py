@@ -16,6 +16,9 @@ _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _LOCALHOST_LIMIT = 4095
 _SYSCTL = re.compile(names.SYSCTL, re.ASCII)
 _SYSCTL_LIMIT = 253
+_IPC_SYSCTLS = frozenset(
+    ("kernel.sem", "kernel.shm", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.msg")
+) | {"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni"}
 # The unversioned Go struct, which messages show whole.
 _CONTEXT_FIELDS = (
     *("capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot"),
@@ -37,23 +40,22 @@ def container_context(report: Report, context: JSON, field: str, *, host_users: 
 def pod_context(report: Report, spec: JSON, field: str) -> None:
     """``shareProcessNamespace`` is reported below securityContext: there Go keeps it."""
     context: JSON = spec.get("securityContext") or {}
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        report.invalid(f"{field}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled")
     for name in ("fsGroup", "runAsUser", "runAsGroup"):
         user_id(report, context.get(name), f"{field}.{name}")
     for index, group in enumerate(context.get("supplementalGroups") or ()):
         user_id(report, group, f"{field}.supplementalGroups[{index}]")
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        report.invalid(f"{field}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled")
     _sysctls(report, spec, context.get("sysctls") or [], f"{field}.sysctls")
-    for name, supported in (
-        ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
-        ("supplementalGroupsPolicy", ("Merge", "Strict")),
-        ("seLinuxChangePolicy", ("MountOption", "Recursive")),
-    ):
-        if name in context and context[name] not in supported:
-            report.unsupported(f"{field}.{name}", context[name], supported)
+    if "fsGroupChangePolicy" in context:
+        report.supported(f"{field}.fsGroupChangePolicy", context["fsGroupChangePolicy"], ("Always", "OnRootMismatch"))
     seccomp(report, context.get("seccompProfile"), f"{field}.seccompProfile")
     validation_windows.options(report, context.get("windowsOptions"), f"{field}.windowsOptions")
     apparmor(report, context.get("appArmorProfile"), f"{field}.appArmorProfile")
+    if "supplementalGroupsPolicy" in context:
+        report.supported(f"{field}.supplementalGroupsPolicy", context["supplementalGroupsPolicy"], ("Merge", "Strict"))
+    if "seLinuxChangePolicy" in context:  # MountOption is behind a feature gate that is off in 1.36
+        report.supported(f"{field}.seLinuxChangePolicy", context["seLinuxChangePolicy"], ("Recursive",))
 
 
 def seccomp(report: Report, profile: JSON | None, field: str) -> None:
@@ -86,11 +88,11 @@ def apparmor(report: Report, profile: JSON | None, field: str) -> None:
     elif kind != "Localhost":
         if local is not None:
             report.invalid(f"{field}.localhostProfile", local, "can only be set when AppArmor type is Localhost")
-    elif not path.strip():
+    elif not path:
         report.required(f"{field}.localhostProfile", "must be set when AppArmor type is Localhost")
     elif path != path.strip():
         report.invalid(f"{field}.localhostProfile", local, "must not be padded with whitespace")
-    elif len(path) > _LOCALHOST_LIMIT:
+    if kind == "Localhost" and len(path) > _LOCALHOST_LIMIT:
         report.too_long(f"{field}.localhostProfile", _LOCALHOST_LIMIT)
 
 
@@ -122,10 +124,17 @@ def _sysctls(report: Report, spec: JSON, sysctls: list[JSON], field: str) -> Non
             report.required(path)
         elif len(name) > _SYSCTL_LIMIT or not _SYSCTL.fullmatch(name):
             report.invalid(path, name, f"must have at most {_SYSCTL_LIMIT} characters and match regex ^{names.SYSCTL}$")
-        elif name.replace("/", ".") in seen:
+        elif name in seen:
             report.duplicate(path, name)
-        elif spec.get("hostNetwork") and name.replace("/", ".").startswith("net."):
+        dotted = _dotted(name)
+        if spec.get("hostNetwork") and dotted.startswith("net."):
             report.invalid(path, name, "may not be specified when 'hostNetwork' is true")
-        elif spec.get("hostIPC") and name.replace("/", ".").startswith(("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")):
+        elif spec.get("hostIPC") and (dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue.")):
             report.invalid(path, name, "may not be specified when 'hostIPC' is true")
-        seen.add(name.replace("/", "."))
+        seen.add(name)
+
+
+def _dotted(name: str) -> str:
+    """sysctl.d takes slashes for dots, and then dots for slashes, if a slash comes first."""
+    first = re.search(r"[./]", name)
+    return name.translate(str.maketrans("/.", "./")) if first and first[0] == "/" else name

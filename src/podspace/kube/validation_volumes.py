@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podspace.kube import names, quantity, validation_metadata, validation_storage
+from podspace.kube import names, quantity, validation_metadata, validation_storage, validation_volume_sources
 from podspace.kube.json import JSON
 from podspace.kube.validation_paths import (
     VOLUME_FIELDS,
@@ -27,24 +27,30 @@ _RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _SHORTEST_TOKEN_SECONDS = 600
 _LONGEST_TOKEN_SECONDS = 1 << 32
+_ISCSI_LIMIT = 64
 
 
-def volumes(report: Report, given: list[JSON], field: str) -> dict[str, JSON]:
+def volumes(report: Report, given: list[JSON], pod_name: str, field: str) -> dict[str, JSON]:
     """The volumes that are all right, by name: mounts may refer to those."""
+    made = {f"{pod_name}-{volume.get('name', '')}" for volume in given if pod_name and "ephemeral" in volume}
     valid: dict[str, JSON] = {}
     for index, volume in enumerate(given):
         path = f"{field}[{index}]"
         before = len(report.causes)
-        _source(report, volume, path)
+        _source(report, volume, pod_name, path)
         name = volume.get("name", "")
         if not name:
             report.required(f"{path}.name")
         else:
-            report.invalids(f"{path}.name", name, names.container_name(name))
+            report.invalids(f"{path}.name", name, names.label(name))
         if name in valid:
             report.duplicate(f"{path}.name", name)
         if len(report.causes) == before:
             valid[name] = volume
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+        if claim in made:
+            words = "must not reference a PVC that gets created for an ephemeral volume"
+            report.invalid(f"{path}.persistentVolumeClaim.claimName", claim, words)
     return valid
 
 
@@ -88,12 +94,14 @@ def devices(report: Report, container: JSON, known: dict[str, JSON], field: str)
             report.invalid(f"{here}.name", name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode")
         if not path:
             report.required(f"{here}.devicePath")
-        elif path in seen_paths:
+        if path in seen_paths:
             report.invalid(f"{here}.devicePath", path, "must be unique")
-        elif ".." in path.split("/"):
+        if ".." in path.split("/"):
             report.invalid(f"{here}.devicePath", path, "can not contain backsteps ('..')")
-        seen_names.add(name)
-        seen_paths.add(path)
+        else:
+            seen_paths.add(path)
+        if name:
+            seen_names.add(name)
         if any(mount.get("name") == name for mount in taken):
             report.invalid(f"{here}.name", name, "must not already exist in volumeMounts")
         if any(mount.get("mountPath") == path for mount in taken):
@@ -130,17 +138,29 @@ def _recursive_read_only(report: Report, mount: JSON, field: str) -> None:
         report.forbidden(field, "may only be specified when mountPropagation is None or not specified")
 
 
-def _source(report: Report, volume: JSON, field: str) -> None:
+def _source(report: Report, volume: JSON, pod_name: str, field: str) -> None:
     kinds = [kind for kind in volume if kind != "name"]
     kinds.sort(key=lambda kind: _ORDER.index(kind) if kind in _ORDER else len(_ORDER))
     if not kinds:
         report.required(field, "must specify a volume type")
         return
-    for kind in kinds[1:]:
-        report.forbidden(f"{field}.{kind}", "may not specify more than 1 volume type")
     rule = _RULES.get(kinds[0])
     if rule is not None:
-        rule(report, volume[kinds[0]], f"{field}.{kinds[0]}")
+        rule(report, volume[kinds[0]], f"{field}.{_PLACES.get(kinds[0], kinds[0])}")
+    for kind in kinds[1:]:
+        report.forbidden(f"{field}.{_SHOWN.get(kind, kind)}", "may not specify more than 1 volume type")
+    _made_names(report, volume, kinds[0], pod_name, field)
+
+
+def _made_names(report: Report, volume: JSON, kind: str, pod_name: str, field: str) -> None:
+    """What is made of a volume's name must be a name, too."""
+    name, iscsi = volume.get("name", ""), volume.get("iscsi") or {}
+    if "initiatorName" in iscsi and len(f"{name}:{iscsi.get('targetPortal', '')}") > _ISCSI_LIMIT:
+        words = f"must be under {_ISCSI_LIMIT} characters if iscsi.initiatorName is specified."
+        report.invalid(f"{field}.name", name, f"Total length of <volume name>:<iscsi.targetPortal> {words}")
+    if kind == "ephemeral" and pod_name and name:
+        claim = f"{pod_name}-{name}"
+        report.invalids(f"{field}.name", name, [f'PVC name "{claim}": {problem}' for problem in names.subdomain(claim)])
 
 
 def _empty_dir(report: Report, source: JSON, field: str) -> None:
@@ -167,21 +187,6 @@ def _keyed(name_field: str) -> Callable[[Report, JSON, str], None]:
             key_to_path(report, item, f"{field}.items[{index}]")
 
     return rule
-
-
-def _needs(*required: str) -> Callable[[Report, JSON, str], None]:
-    def rule(report: Report, source: JSON, field: str) -> None:
-        for name in required:
-            if not source.get(name):
-                report.required(f"{field}.{name}")
-
-    return rule
-
-
-def _nfs(report: Report, source: JSON, field: str) -> None:
-    _needs("server", "path")(report, source, field)
-    if source.get("path") and not source["path"].startswith("/"):
-        report.invalid(f"{field}.path", source["path"], "must be an absolute path")
 
 
 def _downward(report: Report, source: JSON, field: str) -> None:
@@ -244,7 +249,7 @@ def _projected(report: Report, source: JSON, field: str) -> None:
             _downward_file(report, item, f"{here}.downwardAPI")
             _claim_path(report, item.get("path", ""), item.get("path", ""), field, paths)
         if "serviceAccountToken" in part:
-            _token(report, part["serviceAccountToken"], f"{here}.serviceAccountToken", field, paths)
+            _token(report, part["serviceAccountToken"], f"{here}.serviceAccountToken", field)
         if len(part) > 1:
             report.forbidden(here, "may not specify more than 1 volume type per source")
 
@@ -258,17 +263,17 @@ def _projected_keys(report: Report, source: JSON, here: str, field: str, paths: 
         _claim_path(report, item.get("path", ""), name, field, paths)
 
 
-def _token(report: Report, token: JSON, here: str, field: str, paths: set[str]) -> None:
+def _token(report: Report, token: JSON, here: str, field: str) -> None:
+    """A token's path is reported without its source's, and may be another's, as Go has it."""
     seconds = token.get("expirationSeconds", _SHORTEST_TOKEN_SECONDS)
     if seconds < _SHORTEST_TOKEN_SECONDS:
         report.invalid(f"{here}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
     elif seconds > _LONGEST_TOKEN_SECONDS:
         report.invalid(f"{here}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
     if not token.get("path"):
-        report.required(f"{here}.path")
+        report.required(f"{field}.path")
     else:
-        local_path(report, token["path"], f"{here}.path")
-        _claim_path(report, token["path"], token["path"], field, paths)
+        local_path(report, token["path"], f"{field}.path")
 
 
 def _claim_path(report: Report, path: str, shown: str, field: str, paths: set[str]) -> None:
@@ -284,24 +289,17 @@ _ORDER = (
     *("vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral"),
     "image",
 )
-_RULES: dict[str, Callable[[Report, JSON, str], None]] = {
+_PLACES = {"gcePersistentDisk": "persistentDisk"}
+_SHOWN = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}  # how a real server spells the ones that are one too many
+_RULES: dict[str, validation_volume_sources.Rule] = {
+    **validation_volume_sources.RULES,
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
-    "gitRepo": _needs("repository"),
-    "gcePersistentDisk": _needs("pdName"),
-    "awsElasticBlockStore": _needs("volumeID"),
     "secret": _keyed("secretName"),
     "configMap": _keyed("name"),
-    "nfs": _nfs,
-    "iscsi": _needs("targetPortal", "iqn"),
-    "glusterfs": _needs("endpoints", "path"),
-    "persistentVolumeClaim": _needs("claimName"),
+    "persistentVolumeClaim": validation_volume_sources.needs("claimName"),
     "downwardAPI": _downward,
     "projected": _projected,
-    "csi": _needs("driver"),
     "ephemeral": _ephemeral,
     "image": _image,
-    "flexVolume": _needs("driver"),
-    "azureFile": _needs("secretName", "shareName"),
-    "vsphereVolume": _needs("volumePath"),
 }

@@ -7,6 +7,7 @@ Source: kubernetes pkg/apis/core/validation, validateWindowsSecurityContextOptio
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from podspace.kube import names
 from podspace.kube.json import JSON
@@ -92,6 +93,59 @@ def host_process(report: Report, spec: JSON) -> None:
         report.invalid("spec", "", "If pod contains any hostProcess containers then all containers must be HostProcess containers")
     if not spec.get("hostNetwork"):
         report.invalid("spec.hostNetwork", False, "hostNetwork must be true if pod contains any hostProcess containers")
+
+
+_NOT_ON_WINDOWS = "cannot be set for a windows pod"
+_LINUX_CONTAINER = (
+    *("appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged"),
+    *("allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"),
+)
+
+
+def operating_system(report: Report, spec: JSON) -> None:
+    """What belongs to the other system than the one the Pod names."""
+    system = spec.get("os")
+    if system is None:
+        return
+    match system.get("name", ""):
+        case "":
+            report.required("spec.os.name")
+        case "linux":
+            for path, context in _contexts(spec):
+                if "windowsOptions" in context:
+                    report.forbidden(f"{path}.windowsOptions", "windows options cannot be set for a linux pod")
+        case "windows":
+            _for_windows(report, spec)
+        case name:
+            report.unsupported("spec.os", name, ("linux", "windows"))
+
+
+def _contexts(spec: JSON) -> Iterator[tuple[str, JSON]]:
+    """Every security context: the Pod's, then its containers'."""
+    yield "spec.securityContext", spec.get("securityContext") or {}
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            yield f"spec.{field}[{index}].securityContext", container.get("securityContext") or {}
+
+
+def _for_windows(report: Report, spec: JSON) -> None:
+    (path, of_pod), *others = _contexts(spec)
+    for place, is_set in (
+        *((f"{path}.{name}", name in of_pod) for name in ("appArmorProfile", "seLinuxOptions")),
+        ("spec.hostUsers", "hostUsers" in spec),
+        *((f"spec.{name}", spec.get(name)) for name in ("hostPID", "hostIPC")),
+        *((f"{path}.{name}", name in of_pod) for name in ("seccompProfile", "fsGroup", "fsGroupChangePolicy")),
+        (f"{path}.sysctls", of_pod.get("sysctls")),
+        ("spec.shareProcessNamespace", "shareProcessNamespace" in spec),
+        *((f"{path}.{name}", name in of_pod) for name in ("runAsUser", "runAsGroup", "supplementalGroups")),
+        *((f"{path}.{name}", name in of_pod) for name in ("supplementalGroupsPolicy", "seLinuxChangePolicy")),
+    ):
+        if is_set:
+            report.forbidden(place, _NOT_ON_WINDOWS)
+    for path, context in others:
+        for name in _LINUX_CONTAINER:
+            if name in context:
+                report.forbidden(f"{path}.{name}", _NOT_ON_WINDOWS)
 
 
 def _host_process(holder: JSON) -> bool | None:

@@ -191,12 +191,12 @@ def test_a_dying_object_takes_no_new_finalizer() -> None:
         ({"volumes": [{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]}, "spec.volumes[1].name"),
         (
             {"hostNetwork": True, "containers": [{**CONTAINER, "ports": [{"containerPort": 1, "hostPort": 2}]}]},
-            "spec.containers[0].ports[0].containerPort",
+            "spec.containers[0].ports[0].hostPort",
         ),
         ({"containers": [{**CONTAINER, "ports": [{"containerPort": 1, "hostPort": 2}] * 2}]}, "spec.containers[0].ports[1].hostPort"),
         ({"containers": [{**CONTAINER, "livenessProbe": {}}]}, "spec.containers[0].livenessProbe"),
         (
-            {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}},
+            {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "-a"}]}}},
             "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey",
         ),
         ({"os": {"name": "windows"}, "hostPID": True}, "spec.hostPID"),

@@ -75,6 +75,8 @@ def _create(body: bytes, content_type: str, plural: str, validation_mode: str) -
     causes = validation.validate_create(resource.kind, obj)
     if causes:
         raise errors.Invalid(resource.kind, obj["metadata"].get("name", ""), causes)
+    if resource.kind == "Pod":
+        admission.check_pod(obj, runtimes=())
     return obj, [*decoded.warnings, *validation.warnings(resource.kind, obj)]
 
 
