@@ -15,6 +15,7 @@ from podspace.api.call import Call
 from podspace.api.strategy import Strategy
 from podspace.kube import fieldsets, managedfields
 from podspace.kube.fieldsets import Tree
+from podspace.kube.fieldshapes import NoKey
 from podspace.kube.json import JSON
 from podspace.kube.managedfields import APPLY, UPDATE, Entries, Filter, Manager
 
@@ -37,9 +38,12 @@ def _from_user_agent(agent: str) -> str:
 
 
 def created(call: Call, obj: JSON) -> list[JSON]:
-    """The entries of a new object, given as it is after defaulting."""
+    """The entries of a new object, given as it is after defaulting; none if items of its lists lack what tells them apart."""
     strategy = call.strategy
-    entries = managedfields.update(strategy.model, None, obj, {}, manager(call), call.services.timestamp(), kept=writable(strategy, ""))
+    try:
+        entries = managedfields.update(strategy.model, None, obj, {}, manager(call), call.services.timestamp(), kept=writable(strategy, ""))
+    except NoKey:
+        return []
     return managedfields.encoded(entries)
 
 
@@ -49,7 +53,10 @@ def updated(call: Call, old: JSON, wanted: JSON, sent: Any) -> list[JSON]:
     live = metadata.of(old).get(_FIELD)
     before = managedfields.given(live, sent, subresource=subresource)
     kept = writable(strategy, subresource)
-    after = managedfields.update(strategy.model, old, wanted, before, manager(call), call.services.timestamp(), kept=kept)
+    try:
+        after = managedfields.update(strategy.model, old, wanted, before, manager(call), call.services.timestamp(), kept=kept)
+    except NoKey:
+        return live or []
     return live if after is before and live and sent is None else managedfields.encoded(after)
 
 

@@ -5,7 +5,7 @@ Called by ``dispatch`` and by whoever writes an object outside a request (namesp
 
 from __future__ import annotations
 
-from podspace.api.strategy import LeaseStrategy, ServiceAccountStrategy, ServiceStrategy, StatusStrategy, Strategy
+from podspace.api.strategy import LeaseStrategy, QuotaStrategy, ServiceAccountStrategy, ServiceStrategy, Strategy
 from podspace.api.strategy_cluster import EventStrategy, EventViewStrategy, NamespaceStrategy, NodeStrategy
 from podspace.api.strategy_pod import PodStrategy
 from podspace.api.strategy_storage import ClaimStrategy, StorageClassStrategy, VolumeStrategy
@@ -15,7 +15,7 @@ _CLASSES: dict[str, type[Strategy]] = {
     "pods": PodStrategy,
     "namespaces": NamespaceStrategy,
     "nodes": NodeStrategy,
-    "resourcequotas": StatusStrategy,
+    "resourcequotas": QuotaStrategy,
     "services": ServiceStrategy,
     "persistentvolumes": VolumeStrategy,
     "persistentvolumeclaims": ClaimStrategy,

@@ -92,13 +92,34 @@ class LeaseStrategy(Strategy):
     durable = False
 
 
+class QuotaStrategy(StatusStrategy):
+    def prepare_create(self, obj: JSON) -> None:
+        """What is used is counted here, not told by clients."""
+        super().prepare_create(obj)
+        obj["status"] = {}
+
+
 class ServiceAccountStrategy(Strategy):
     answers_object_on_delete = True
+
+    def prepare_create(self, obj: JSON) -> None:
+        super().prepare_create(obj)
+        _only_names(obj)
+
+    def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
+        super().prepare_update(new, old, subresource)
+        _only_names(new)
 
 
 def immutable(kind: str, name: str, field: str, message: str) -> errors.Invalid:
     """A refusal to change one field."""
     return errors.Invalid(kind, name, [errors.Cause(reason="FieldValueForbidden", message=f"Forbidden: {message}", field=field)])
+
+
+def _only_names(account: JSON) -> None:
+    """Of the Secrets an account lists nothing else is kept: they are of its namespace."""
+    if account.get("secrets"):
+        account["secrets"] = [{"name": secret["name"]} if secret.get("name") else {} for secret in account["secrets"]]
 
 
 def _swap(new: JSON, old: JSON, field: str) -> None:

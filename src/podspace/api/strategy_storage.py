@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from podspace.api import metadata
 from podspace.api.strategy import Strategy
+from podspace.kube import schema, storage
 from podspace.kube.json import JSON
 
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
@@ -43,6 +44,16 @@ class _StorageStrategy(Strategy):
 
 class ClaimStrategy(_StorageStrategy):
     protection = CLAIM_PROTECTION
+
+    def prepare_create(self, obj: JSON) -> None:
+        super().prepare_create(obj)
+        storage.same_sources(obj["spec"])
+        obj["spec"] = schema.ordered("PersistentVolumeClaimSpec", obj["spec"])
+
+    def prepare_update(self, new: JSON, old: JSON, subresource: str) -> None:
+        super().prepare_update(new, old, subresource)
+        storage.same_sources(new["spec"])
+        new["spec"] = schema.ordered("PersistentVolumeClaimSpec", new["spec"])
 
 
 class VolumeStrategy(_StorageStrategy):

@@ -1,6 +1,6 @@
 """IP addresses in fields: what is refused, and what is only warned about.
 
-Called by ``validation_pod`` and ``validation_warnings``. Pure.
+Called by ``validation_pod``, ``validation_services`` and ``validation_warnings``. Pure.
 Source: apimachinery util/validation/ip.go with StrictIPCIDRValidation, which is on in 1.36.
 """
 
@@ -24,6 +24,20 @@ def problem(text: str) -> str:
         return "must not have leading 0s"
     mapped = isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None
     return "must not be an IPv4-mapped IPv6 address" if mapped else ""
+
+
+def network_problem(text: str) -> str:
+    """The same of ``10.0.0.0/8``."""
+    address, slash, bits = text.partition("/")
+    try:
+        found = ipaddress.ip_network(f"{_IPV4_END.sub(_without_zeros, address)}/{int(bits)}" if slash else "x", strict=False)
+    except ValueError:
+        return "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+    if problem(address):
+        return "must not have an IPv4-mapped IPv6 address" if ":" in address else "must not have leading 0s in IP or prefix length"
+    if bits != str(int(bits)):
+        return "must not have leading 0s in IP or prefix length"
+    return "" if found.network_address == ipaddress.ip_address(address) else "must not have bits set beyond the prefix length"
 
 
 def advice(text: str, field: str) -> Iterator[str]:

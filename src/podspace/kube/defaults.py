@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from podspace.kube import amounts, images, limits, quantity, schema
+from podspace.kube import amounts, images, limits, quantity, schema, validation_services
 from podspace.kube.json import JSON
 
 DEFAULT_MODE = 0o644
@@ -21,6 +21,7 @@ TERMINATION_LOG = "/dev/termination-log"
 NAME_LABEL = "kubernetes.io/metadata.name"
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 SOURCES_OFF = ("clusterTrustBundle", "podCertificate")  # behind feature gates that are off in 1.36: a real server drops them
+_AFFINITY_SECONDS = 10800
 _POD_LEVEL = ("cpu", "memory")
 _HUGE_PAGES = "hugepages-"
 _APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
@@ -297,19 +298,30 @@ def _node(obj: JSON) -> None:
 
 def _service(obj: JSON) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("sessionAffinity", "None")
-    spec.setdefault("type", "ClusterIP")
+    spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif spec["sessionAffinity"] == "ClientIP":
+        config: JSON = spec.get("sessionAffinityConfig") or {}
+        if (config.get("clientIP") or {}).get("timeoutSeconds") is None:
+            spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _AFFINITY_SECONDS}}
+    spec["type"] = spec.get("type") or "ClusterIP"
     for port in spec.get("ports") or ():
-        port.setdefault("protocol", "TCP")
+        port["protocol"] = port.get("protocol") or "TCP"
         if port.get("targetPort") in (None, 0, ""):
             port["targetPort"] = port.get("port", 0)
-    if spec["type"] != "ExternalName":
+    if validation_services.externally_accessible(spec):
+        spec["externalTrafficPolicy"] = spec.get("externalTrafficPolicy") or "Cluster"
+    if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer"):
         spec.setdefault("internalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
     obj["spec"] = schema.ordered("ServiceSpec", spec)
 
 
 def _persistent_volume(obj: JSON) -> None:
     spec = obj.setdefault("spec", {})
+    _round_up(spec.get("capacity"))
     spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
     spec.setdefault("volumeMode", "Filesystem")
     for name in ("hostPath", "iscsi", "rbd", "scaleIO"):
@@ -320,8 +332,22 @@ def _persistent_volume(obj: JSON) -> None:
 
 def _persistent_volume_claim(obj: JSON) -> None:
     spec = obj.setdefault("spec", {})
+    for side in ("limits", "requests"):
+        _round_up((spec.get("resources") or {}).get(side))
     spec.setdefault("volumeMode", "Filesystem")
     obj["spec"] = schema.ordered("PersistentVolumeClaimSpec", spec)
+
+
+def _limit_range(obj: JSON) -> None:
+    for item in (obj.get("spec") or {}).get("limits") or ():
+        for amounts_of in item.values():
+            if isinstance(amounts_of, dict):
+                _round_up(amounts_of)
+    limits.complete(obj)
+
+
+def _resource_quota(obj: JSON) -> None:
+    _round_up((obj.get("spec") or {}).get("hard"))
 
 
 def _storage_class(obj: JSON) -> None:
@@ -347,7 +373,8 @@ _SETTERS: dict[str, Callable[[JSON], None]] = {
     "Namespace": _namespace,
     "Node": _node,
     "Service": _service,
-    "LimitRange": limits.complete,
+    "LimitRange": _limit_range,
+    "ResourceQuota": _resource_quota,
     "PersistentVolume": _persistent_volume,
     "PersistentVolumeClaim": _persistent_volume_claim,
     "StorageClass": _storage_class,

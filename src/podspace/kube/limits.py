@@ -12,10 +12,8 @@ from podspace.kube import amounts, schema
 from podspace.kube.amounts import Amounts
 from podspace.kube.json import JSON
 from podspace.kube.quantity import Quantity
-from podspace.kube.validation_report import Report
 
 ANNOTATION = "kubernetes.io/limit-ranger"
-_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 _CONTAINERS = (("containers", "container"), ("initContainers", "init container"))
 
 
@@ -29,24 +27,6 @@ def complete(obj: JSON) -> None:
     spec = obj.get("spec") or {}
     if spec.get("limits"):
         spec["limits"] = [schema.ordered("LimitRangeItem", item) for item in spec["limits"]]
-
-
-def rules(report: Report, obj: JSON) -> None:
-    """Complain about a LimitRange."""
-    for index, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
-        path = f"spec.limits[{index}]"
-        report.one_of(f"{path}.type", item.get("type", ""), _TYPES)
-        values = {key: amounts.of(item.get(key)) for key in ("min", "defaultRequest", "default", "max")}
-        for low, high in (("min", "max"), ("min", "default"), ("defaultRequest", "default"), ("default", "max"), ("defaultRequest", "max")):
-            for name, amount in values[low].items():
-                other = values[high].get(name)
-                if other is not None and amount.nanos > other.nanos:
-                    detail = f"{_words(low)} value {amount.canonical()} is greater than {_words(high)} value {other.canonical()}"
-                    report.invalid(f"{path}.{low}[{name}]", amount.canonical(), detail)
-
-
-def _words(field: str) -> str:
-    return "default request" if field == "defaultRequest" else field
 
 
 def admit_pod(pod: JSON, ranges: Iterable[JSON]) -> None:

@@ -14,32 +14,12 @@ from podspace.kube.amounts import Amounts
 from podspace.kube.json import JSON
 from podspace.kube.quantity import BILLION, Quantity
 from podspace.kube.resources import Resource
-from podspace.kube.validation_report import Report
 
 _ONE = Quantity(nanos=BILLION)
 _PLAIN = frozenset({"pods", "services", "configmaps", "secrets", "persistentvolumeclaims", "resourcequotas", "replicationcontrollers"})
 _SIZES = ("cpu", "memory", "ephemeral-storage")
 _DEMANDED = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
-_SCOPES = ("BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating")
-_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
-
-
-def rules(report: Report, obj: JSON) -> None:
-    """Complain about a ResourceQuota."""
-    spec: JSON = obj.get("spec") or {}
-    for name, amount in amounts.of(spec.get("hard")).items():
-        if amount.nanos < 0:
-            report.invalid(f"spec.hard[{name}]", amount.canonical(), "must be greater than or equal to 0")
-        elif not name.startswith(("requests.", "limits.")) and name not in _SIZES and not amount.is_whole:
-            report.invalid(f"spec.hard[{name}]", amount.canonical(), "must be an integer")
-    for index, scope in enumerate(spec.get("scopes") or ()):
-        if scope not in _SCOPES:
-            report.unsupported(f"spec.scopes[{index}]", scope, _SCOPES)
-    for index, term in enumerate((spec.get("scopeSelector") or {}).get("matchExpressions") or ()):
-        path = f"spec.scopeSelector.matchExpressions[{index}]"
-        report.one_of(f"{path}.scopeName", term.get("scopeName", ""), _SCOPES)
-        report.one_of(f"{path}.operator", term.get("operator", ""), _OPERATORS)
 
 
 def usage(resource: Resource, obj: JSON) -> Amounts:

@@ -1,4 +1,4 @@
-"""Services as objects: addresses, defaults that depend on others, rules. Nothing routes to them here; their variables reach Pods.
+"""Services as objects: addresses, defaults that depend on others. Nothing routes to them here; their variables reach Pods.
 
 Called by ``api`` when one is created, and by ``node`` for the variables. Pure.
 Source: kubernetes pkg/registry/core/service, pkg/apis/core/validation ValidateService; kubelet envvars.
@@ -9,30 +9,72 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable
 
-from podspace.kube import names, schema
+from podspace import errors
+from podspace.kube import schema, validation_services
 from podspace.kube.json import JSON
 from podspace.kube.validation_report import Report
+from podspace.kube.validation_services import HEADLESS
 
 NETWORK = ipaddress.IPv4Network("10.96.0.0/16")
 API_ADDRESS = "10.96.0.1"
-HEADLESS = "None"
 WARNING = "nothing routes to Services on this machine: Pods are reached at their own addresses, ports of the host by hostPort"
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
 _RESERVED = 256  # the lower part of the range is for addresses that somebody asks for
 
 
 def allocate(obj: JSON, taken: Collection[str]) -> None:
-    """Give a new, defaulted Service its address, unless it brings one or wants none. In place."""
+    """Give a new, defaulted Service its address, unless it brings one or wants none. In place.  Raises: Invalid."""
     spec = obj["spec"]
-    if spec.get("type") == "ExternalName":
-        return
-    if not spec.get("clusterIP"):
-        spec["clusterIP"] = next(str(address) for address in _free(taken))
-    spec["clusterIPs"] = [spec["clusterIP"]]
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    if spec.get("type") != "ExternalName":
+        _choose_family(obj, spec)
+        if not spec.get("clusterIP"):
+            spec["clusterIP"] = next(str(address) for address in _free(taken))
+            spec["clusterIPs"] = [spec["clusterIP"]]
     obj["spec"] = schema.ordered("ServiceSpec", spec)
+
+
+def _choose_family(obj: JSON, spec: JSON) -> None:
+    """IPv4 is all there is; only what has no address and selects no Pods may name both."""
+    unselective = spec.get("clusterIP") == HEADLESS and not spec.get("selector")
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if unselective else "SingleStack")
+    report = Report()
+    validation_services.related(report, spec)
+    _refuse(obj, report)
+    policy, given = spec["ipFamilyPolicy"], spec.get("ipFamilies") or []
+    for field in ("clusterIPs", "ipFamilies"):
+        if policy == "SingleStack" and len(spec.get(field) or ()) == 2:
+            what = "cluster IPs" if field == "clusterIPs" else "IP families"
+            words = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+            report.invalid("spec.ipFamilyPolicy", policy, words)
+    for index, address in enumerate(spec.get("clusterIPs") or ()):
+        if ":" in address and index >= len(given):
+            report.invalid(f"spec.clusterIPs[{index}]", spec["clusterIPs"], "IPv6 is not configured on this cluster")
+    _refuse(obj, report)
+    families = list(given) or ["IPv4"]
+    if unselective:
+        if policy != "SingleStack" and len(families) == 1:
+            families.append("IPv6" if families == ["IPv4"] else "IPv4")
+    else:
+        if policy == "RequireDualStack":
+            report.invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services")
+        for index, family in enumerate(families):
+            if family != "IPv4":
+                report.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+        _in_network(report, spec.get("clusterIP") or "")
+        _refuse(obj, report)
+    spec["ipFamilies"] = families
+
+
+def _in_network(report: Report, address: str) -> None:
+    if address not in ("", HEADLESS) and ":" not in address and ipaddress.ip_address(address) not in NETWORK:
+        range_words = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {NETWORK}"
+        report.invalid("spec.clusterIPs", [address], f"failed to allocate IP {address}: {range_words}")
+
+
+def _refuse(obj: JSON, report: Report) -> None:
+    if report.causes:
+        raise errors.Invalid("Service", (obj.get("metadata") or {}).get("name", ""), report.causes)
 
 
 def keep(new: JSON, old: JSON) -> None:
@@ -50,54 +92,6 @@ def _free(taken: Collection[str]) -> Iterable[ipaddress.IPv4Address]:
         address = ipaddress.IPv4Address(first + number)
         if str(address) not in taken and str(address) != API_ADDRESS:
             yield address
-
-
-def rules(report: Report, obj: JSON) -> None:
-    """Complain about a Service."""
-    spec: JSON = obj.get("spec") or {}
-    ports = spec.get("ports") or ()
-    kind = spec.get("type", "")
-    if not ports and kind != "ExternalName" and spec.get("clusterIP") != HEADLESS:
-        report.required("spec.ports")
-    if kind not in _TYPES:
-        report.unsupported("spec.type", kind, _TYPES)
-    if spec.get("sessionAffinity") not in ("ClientIP", "None"):
-        report.unsupported("spec.sessionAffinity", spec.get("sessionAffinity", ""), ("ClientIP", "None"))
-    if kind == "ExternalName" and not spec.get("externalName"):
-        report.required("spec.externalName", "must be specified for `type: ExternalName`")
-    seen: set[str] = set()
-    for index, port in enumerate(ports):
-        _port(report, f"spec.ports[{index}]", port, seen, named=len(ports) > 1)
-    _address(report, spec.get("clusterIP") or "")
-
-
-def _port(report: Report, path: str, port: JSON, seen: set[str], *, named: bool) -> None:
-    name = port.get("name", "")
-    if named and not name:
-        report.required(f"{path}.name")
-    elif name:
-        report.invalids(f"{path}.name", name, names.label(name))
-        if name in seen:
-            report.duplicate(f"{path}.name", name)
-        seen.add(name)
-    report.within(f"{path}.port", port.get("port", 0), 1, 65535)
-    if port.get("protocol") not in _PROTOCOLS:
-        report.unsupported(f"{path}.protocol", port.get("protocol", ""), _PROTOCOLS)
-    target = port.get("targetPort")
-    if isinstance(target, int):
-        report.within(f"{path}.targetPort", target, 1, 65535)
-
-
-def _address(report: Report, address: str) -> None:
-    if address in ("", HEADLESS):
-        return
-    try:
-        if ipaddress.ip_address(address) in NETWORK:
-            return
-        why = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {NETWORK}"
-    except ValueError:
-        why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-    report.invalid("spec.clusterIPs[0]", [address] if "range" in why else address, why)
 
 
 def variables(services: Iterable[JSON]) -> dict[str, str]:

@@ -37,3 +37,21 @@ def requested(claim: JSON) -> str:
 def class_of(obj: JSON) -> str:
     """The class of a claim or volume, "" for none."""
     return str((obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION) or (obj.get("spec") or {}).get("storageClassName") or "")
+
+
+def is_dropped(spec: JSON, name: str) -> bool:
+    """Whether a real server would drop this ``dataSource`` or ``dataSourceRef``; here it stays, and nothing fills the volume from it."""
+    source: JSON = spec.get(name) or {}
+    if name == "dataSourceRef":
+        return bool(source.get("namespace"))
+    known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+    alone = "dataSourceRef" not in spec or is_dropped(spec, "dataSourceRef")
+    return alone and (source.get("apiGroup") or "", source.get("kind")) not in known
+
+
+def same_sources(spec: JSON) -> None:
+    """Of a new claim: ``dataSource`` and ``dataSourceRef`` say the same, whichever is given. In place."""
+    for name, other in (("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")):
+        if name in spec and other not in spec and not is_dropped(spec, name):
+            spec[other] = dict(spec[name])
+            return

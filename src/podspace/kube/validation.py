@@ -11,15 +11,16 @@ from collections.abc import Callable
 
 from podspace import errors
 from podspace.kube import (
-    limits,
     names,
-    quotas,
     resources,
     services,
+    tls_pair,
     validation_classes,
     validation_kinds,
+    validation_limits,
     validation_metadata,
     validation_pod,
+    validation_services,
     validation_storage,
     validation_update,
     validation_warnings,
@@ -27,7 +28,8 @@ from podspace.kube import (
 from podspace.kube.json import JSON
 from podspace.kube.validation_report import Report
 
-_NAME_RULES: dict[str, names.Rule] = {"Namespace": names.label}
+_NAME_RULES: dict[str, names.Rule] = {"Namespace": names.label, "Service": names.label}
+_PLAIN_FINALIZERS = frozenset({"Lease", "RuntimeClass"})
 _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Pod": validation_pod.spec_rules,
     "ConfigMap": validation_kinds.config_map,
@@ -35,9 +37,10 @@ _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Event": validation_kinds.event,
     "Node": validation_kinds.node,
     "Lease": validation_kinds.lease,
-    "LimitRange": limits.rules,
-    "ResourceQuota": quotas.rules,
-    "Service": services.rules,
+    "LimitRange": validation_limits.limit_range,
+    "Namespace": validation_kinds.namespace,
+    "ResourceQuota": validation_limits.quota,
+    "Service": validation_services.service,
     "PersistentVolume": validation_storage.volume,
     "PersistentVolumeClaim": validation_storage.claim,
     "PriorityClass": validation_classes.priority_class,
@@ -52,9 +55,9 @@ _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("ConfigMap", ""): validation_kinds.config_map_update,
     ("Secret", ""): validation_kinds.secret_update,
     ("Node", ""): validation_kinds.node_update,
-    ("LimitRange", ""): lambda report, new, _: limits.rules(report, new),
-    ("ResourceQuota", ""): lambda report, new, _: quotas.rules(report, new),
-    ("Service", ""): lambda report, new, _: services.rules(report, new),
+    ("LimitRange", ""): lambda report, new, _: validation_limits.limit_range(report, new),
+    ("ResourceQuota", ""): lambda report, new, _: validation_limits.quota(report, new),
+    ("Service", ""): lambda report, new, _: validation_services.service(report, new),
     ("PersistentVolume", ""): validation_storage.volume_update,
     ("PersistentVolumeClaim", ""): validation_storage.claim_update,
     ("PriorityClass", ""): validation_classes.priority_class_update,
@@ -92,11 +95,18 @@ _STORAGE = ("PersistentVolume", "PersistentVolumeClaim")
 def warnings(kind: str, obj: JSON) -> list[str]:
     """Texts for Warning headers about an object that is accepted."""
     if kind == "Service":
-        return [services.WARNING] if (obj.get("spec") or {}).get("clusterIP") != services.API_ADDRESS else []
+        own = (obj.get("spec") or {}).get("clusterIP") == services.API_ADDRESS
+        return [*validation_services.warnings(obj), *(() if own else (services.WARNING,))]
+    if kind == "Secret" and obj.get("type") == "kubernetes.io/tls":
+        data = obj.get("data") or {}
+        words = tls_pair.complaint(data.get("tls.crt", ""), data.get("tls.key", ""))
+        return [words] if words else []
     return validation_warnings.pod(obj) if kind == "Pod" else validation_warnings.storage(obj) if kind in _STORAGE else []
 
 
 def _metadata(report: Report, kind: str, obj: JSON) -> None:
     resource = resources.by_kind(kind)
     namespaced = resource is None or resource.namespaced
-    validation_metadata.validate(report, obj.get("metadata") or {}, _NAME_RULES.get(kind, names.subdomain), namespaced=namespaced)
+    rule = _NAME_RULES.get(kind, names.subdomain)
+    plain = kind in _PLAIN_FINALIZERS
+    validation_metadata.validate(report, obj.get("metadata") or {}, rule, namespaced=namespaced, plain_finalizers=plain)

@@ -12,7 +12,8 @@ from podspace.kube.validation_metadata import IMMUTABLE, labels
 from podspace.kube.validation_report import Report
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
-_POLICIES = ("Never", "PreemptLowerPriority")
+_POLICIES = ("PreemptLowerPriority", "Never")
+_TOLERATION = ("key", "operator", "value", "effect")
 _RESERVED = "priority class names with 'system-' prefix are reserved for system use only. error: "
 
 
@@ -24,8 +25,8 @@ def priority_class(report: Report, obj: JSON) -> None:
     elif value > HIGHEST_USER_PRIORITY:
         report.forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}")
     policy = obj.get("preemptionPolicy")
-    if policy is not None and policy not in _POLICIES:
-        report.unsupported("preemptionPolicy", policy, _POLICIES)
+    if policy is not None:
+        report.one_of("preemptionPolicy", policy, _POLICIES)
 
 
 def priority_class_update(report: Report, new: JSON, old: JSON) -> None:
@@ -52,7 +53,16 @@ def runtime_class(report: Report, obj: JSON) -> None:
         validation_resources.overhead(report, overhead.get("podFixed") or {}, "overhead")
     if scheduling := obj.get("scheduling"):
         labels(report, scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
-        validation_scheduling.tolerations(report, scheduling.get("tolerations") or [], "scheduling.tolerations")
+        tolerations: list[JSON] = scheduling.get("tolerations") or []
+        validation_scheduling.tolerations(report, tolerations, "scheduling.tolerations")
+        seen: list[list[str]] = []
+        for index, toleration in enumerate(tolerations):
+            key = [toleration.get(name, "") for name in _TOLERATION]
+            if key in seen:
+                shown = dict(zip((name.title() for name in _TOLERATION), key, strict=True))
+                seconds = toleration.get("tolerationSeconds")
+                report.duplicate(f"scheduling.tolerations[{index}]", {**shown, "TolerationSeconds": seconds})
+            seen.append(key)
 
 
 def runtime_class_update(report: Report, new: JSON, old: JSON) -> None:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 
-from podspace.kube import names
+from podspace.kube import names, validation_metadata
 from podspace.kube.json import JSON
 from podspace.kube.validation_metadata import IMMUTABLE
 from podspace.kube.validation_report import Report
@@ -80,6 +80,12 @@ def secret_update(report: Report, new: JSON, old: JSON) -> None:
         if (new.get("data") or {}) != (old.get("data") or {}):
             report.forbidden("data", "field is immutable when `immutable` is set")
     secret(report, new)
+
+
+def namespace(report: Report, obj: JSON) -> None:
+    for name in (obj.get("spec") or {}).get("finalizers") or ():
+        report.invalids("spec.finalizers", name, names.qualified(name))
+        validation_metadata.standard_finalizer(report, name, "spec.finalizers")
 
 
 def event(report: Report, obj: JSON) -> None:

@@ -18,8 +18,8 @@ IMMUTABLE = "field is immutable"
 _UNCHANGEABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-def validate(report: Report, metadata: JSON, name_rule: names.Rule, *, namespaced: bool) -> None:
-    """Rules of a new or an updated object's metadata."""
+def validate(report: Report, metadata: JSON, name_rule: names.Rule, *, namespaced: bool, plain_finalizers: bool = False) -> None:
+    """Rules of a new or an updated object's metadata. ``plain_finalizers``: any word may be one, as in the groups besides core."""
     _names(report, metadata, name_rule)
     namespace = metadata.get("namespace", "")
     if namespaced:
@@ -30,7 +30,10 @@ def validate(report: Report, metadata: JSON, name_rule: names.Rule, *, namespace
     labels(report, metadata.get("labels") or {}, "metadata.labels")
     _annotations(report, metadata.get("annotations") or {})
     _owners(report, metadata.get("ownerReferences") or [])
-    _finalizers(report, metadata.get("finalizers") or [], "metadata.finalizers")
+    finalizers: list[str] = metadata.get("finalizers") or []
+    _finalizers(report, finalizers, "metadata.finalizers")
+    for index, name in enumerate(() if plain_finalizers else finalizers):
+        standard_finalizer(report, name, f"metadata.finalizers[{index}]")
 
 
 def validate_update(report: Report, new: JSON, old: JSON) -> None:
@@ -71,7 +74,7 @@ def _owners(report: Report, owners: list[JSON]) -> None:
     field = "metadata.ownerReferences"
     controller = ""
     for owner in owners:
-        if not owner.get("apiVersion", "").rpartition("/")[2]:
+        if not owner.get("apiVersion", "").rpartition("/")[2] or owner["apiVersion"].count("/") > 1:
             report.invalid(f"{field}.apiVersion", owner.get("apiVersion", ""), "version must not be empty")
         for name in ("kind", "name", "uid"):
             if not owner.get(name):
@@ -87,12 +90,16 @@ def _owners(report: Report, owners: list[JSON]) -> None:
 
 
 def _finalizers(report: Report, finalizers: list[str], field: str) -> None:
-    for index, name in enumerate(finalizers):
-        report.invalids(f"{field}[{index}]", name, names.qualified(name))
-        if "/" not in name and name not in STANDARD_FINALIZERS:
-            report.invalid(f"{field}[{index}]", name, "name is neither a standard finalizer name nor is it fully qualified")
+    for name in finalizers:
+        report.invalids(field, name, names.qualified(name))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         report.invalid(field, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
+
+
+def standard_finalizer(report: Report, name: str, field: str) -> None:
+    """A name without a domain must be one of Kubernetes' own."""
+    if "/" not in name and name not in STANDARD_FINALIZERS:
+        report.invalid(field, name, "name is neither a standard finalizer name nor is it fully qualified")
 
 
 def _update_once(report: Report, new: JSON, old: JSON) -> None:

@@ -12,9 +12,10 @@ from podspace.kube.validation_report import Report
 HUGE_PAGES = "hugepages-"
 _CONTAINER = frozenset({"cpu", "memory", "ephemeral-storage"})
 _POD = frozenset({"cpu", "memory"})
-_INTEGERS = frozenset(["pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims"])
-_STANDARD = _CONTAINER | _INTEGERS | frozenset({"storage", "requests.storage", "services.nodeports", "services.loadbalancers"})
-_STANDARD_PREFIXES = (HUGE_PAGES, "requests.hugepages-", "attachable-volumes-")
+_COUNTED = ("pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims")
+_INTEGERS = frozenset((*_COUNTED, "services.nodeports", "services.loadbalancers"))
+_STANDARD = _CONTAINER | _INTEGERS | frozenset({"storage", "requests.storage"})
+_STANDARD_PREFIXES = (HUGE_PAGES, "requests.hugepages-")
 _QUOTA_PREFIXES = ("requests.", "limits.")
 
 
@@ -72,18 +73,23 @@ def _sides(report: Report, resources: JSON, field: str, *, pod_level: bool) -> N
 def _against_limit(report: Report, name: str, amount: str, limits: dict[str, str], field: str) -> None:
     limit = limits.get(name)
     if limit is None:
-        if not _overcommit_allowed(name):
+        if not overcommit_allowed(name):
             report.required(f"{field}.limits", "Limit must be set for non overcommitable resources")
         return
     asked, allowed = quantity.parse(amount).nanos, quantity.parse(limit).nanos
-    if asked != allowed and not _overcommit_allowed(name):
+    if asked != allowed and not overcommit_allowed(name):
         report.invalid(f"{field}.requests", amount, f"must be equal to {name} limit of {limit}")
     elif asked > allowed:
         report.invalid(f"{field}.requests", amount, f"must be less than or equal to {name} limit of {limit}")
 
 
 def _amount(report: Report, name: str, amount: str, field: str, *, pod_level: bool) -> None:
-    _name(report, name, field, pod_level=pod_level)
+    (_pod_name if pod_level else container_resource)(report, name, field)
+    resource_amount(report, name, amount, field)
+
+
+def resource_amount(report: Report, name: str, amount: str, field: str) -> None:
+    """Not below zero, and whole if it is of things that are counted."""
     parsed = quantity.parse(amount)
     if parsed.nanos < 0:
         report.invalid(field, amount, "must be greater than or equal to 0")
@@ -102,28 +108,46 @@ def _huge_pages(report: Report, name: str, amount: str, field: str) -> None:
         report.invalid(field, amount, f"{amount} is not positive integer multiple of {name}")
 
 
-def _name(report: Report, name: str, field: str, *, pod_level: bool) -> None:
+def resource_name(report: Report, name: str, field: str) -> bool:
+    """A name of some resource. Whether it is one."""
     problems = names.qualified(name)
     report.invalids(field, name, problems)
-    unknown = bool(problems) or _is_nonstandard(report, name, field)
-    if pod_level:
-        if not unknown and name not in _POD and not name.startswith(HUGE_PAGES):
-            report.unsupported(field, name, ("cpu", HUGE_PAGES, "memory"))
-    elif "/" not in name:
+    if problems:
+        return False
+    if "/" in name or name in _STANDARD or name.startswith(_STANDARD_PREFIXES):
+        return True
+    if name.startswith(_QUOTA_PREFIXES) and name.partition(".")[2] in _CONTAINER:
+        return True
+    report.invalid(field, name, "must be a standard resource type or fully qualified")
+    return False
+
+
+def container_resource(report: Report, name: str, field: str) -> None:
+    """A name of what a container can ask for."""
+    resource_name(report, name, field)
+    if "/" not in name:
         if name not in _CONTAINER and not name.startswith(HUGE_PAGES):
             report.invalid(field, name, "must be a standard resource for containers")
     elif not _is_native(name) and not _is_extended(name):
         report.invalid(field, name, "doesn't follow extended resource name standard")
 
 
-def _is_nonstandard(report: Report, name: str, field: str) -> bool:
-    """Reports a plain name nobody knows; True if it did."""
-    if "/" in name or name in _STANDARD or name.startswith(_STANDARD_PREFIXES):
-        return False
-    if name.startswith(_QUOTA_PREFIXES) and name.partition(".")[2] in _CONTAINER:
-        return False
-    report.invalid(field, name, "must be a standard resource type or fully qualified")
-    return True
+def quota_resource(report: Report, name: str, field: str) -> None:
+    """A name of what a quota can bound."""
+    resource_name(report, name, field)
+    if "/" not in name and not is_quota_resource(name):
+        report.invalid(field, name, "must be a standard resource for quota")
+
+
+def is_quota_resource(name: str) -> bool:
+    """One of Kubernetes' own, not of another's domain."""
+    sized = name.startswith(_QUOTA_PREFIXES) and name.partition(".")[2] in _CONTAINER
+    return sized or name in _STANDARD - {"storage"} or name.startswith(_STANDARD_PREFIXES)
+
+
+def _pod_name(report: Report, name: str, field: str) -> None:
+    if resource_name(report, name, field) and name not in _POD and not name.startswith(HUGE_PAGES):
+        report.unsupported(field, name, ("cpu", HUGE_PAGES, "memory"))
 
 
 def _is_native(name: str) -> bool:
@@ -134,7 +158,8 @@ def _is_extended(name: str) -> bool:
     return not _is_native(name) and not name.startswith("requests.") and not names.qualified(f"requests.{name}")
 
 
-def _overcommit_allowed(name: str) -> bool:
+def overcommit_allowed(name: str) -> bool:
+    """Whether a limit may be above the request."""
     return _is_native(name) and not name.startswith(HUGE_PAGES)
 
 

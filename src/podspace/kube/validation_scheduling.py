@@ -140,16 +140,19 @@ def _toleration_operator(report: Report, operator: str, value: str, path: str) -
 def _node_affinity(report: Report, given: JSON, field: str) -> None:
     required = given.get("requiredDuringSchedulingIgnoredDuringExecution")
     if required is not None:
-        path = f"{field}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
-        terms = required.get("nodeSelectorTerms") or []
-        if not terms:
-            report.required(path, "must have at least one node selector term")
-        for index, term in enumerate(terms):
-            _node_term(report, term, f"{path}[{index}]", check_values=True)
+        node_selector(report, required, f"{field}.requiredDuringSchedulingIgnoredDuringExecution")
     for index, preferred in enumerate(given.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
         path = f"{field}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
         _weight(report, preferred, path)
         _node_term(report, preferred.get("preference") or {}, f"{path}.preference", check_values=False)
+
+
+def node_selector(report: Report, selector: JSON, field: str) -> None:
+    terms = selector.get("nodeSelectorTerms") or []
+    if not terms:
+        report.required(f"{field}.nodeSelectorTerms", "must have at least one node selector term")
+    for index, term in enumerate(terms):
+        _node_term(report, term, f"{field}.nodeSelectorTerms[{index}]", check_values=True)
 
 
 def _weight(report: Report, term: JSON, path: str) -> None:

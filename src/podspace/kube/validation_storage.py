@@ -7,8 +7,9 @@ Source: kubernetes pkg/apis/core/validation, pkg/apis/storage/validation.
 from __future__ import annotations
 
 import copy
+import posixpath
 
-from podspace.kube import names, quantity, schema
+from podspace.kube import names, quantity, schema, storage, validation_scheduling, validation_volume_sources
 from podspace.kube.json import JSON
 from podspace.kube.validation_metadata import IMMUTABLE
 from podspace.kube.validation_report import Report, difference
@@ -18,6 +19,12 @@ _ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", SINGLE_POD)
 _VOLUME_MODES = ("Block", "Filesystem")
 _RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+# The order in which a real server looks at them.
+_SOURCES = (
+    *("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs", "iscsi"),
+    *("cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO"),
+    *("local", "storageos", "csi"),
+)
 _NO_SOURCES = frozenset(
     ("accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName")
 ) | {"volumeAttributesClassName", "volumeMode"}
@@ -32,15 +39,42 @@ def claim_spec(report: Report, spec: JSON, field: str) -> None:
     modes = spec.get("accessModes") or []
     if not modes:
         report.required(f"{field}.accessModes", "at least 1 access mode is required")
+    if "selector" in spec:
+        validation_scheduling.label_selector(report, spec["selector"], f"{field}.selector")
     _access_modes(report, modes, f"{field}.accessModes")
-    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    if storage is None:
+    size = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    if size is None:
         report.required(f"{field}.resources[storage]")
     else:
-        _positive(report, storage, f"{field}.resources[storage]")
+        _positive(report, size, f"{field}.resources[storage]")
     if name := spec.get("storageClassName"):
         report.invalids(f"{field}.storageClassName", name, names.subdomain(name))
     _volume_mode(report, spec, field)
+    _data_sources(report, spec, field)
+    if name := spec.get("volumeAttributesClassName"):
+        report.invalids(f"{field}.volumeAttributesClassName", name, names.subdomain(name))
+
+
+def _data_sources(report: Report, spec: JSON, field: str) -> None:
+    """What a real server drops (``storage.is_dropped``) it does not judge either."""
+    source, reference = (None if storage.is_dropped(spec, name) else spec.get(name) for name in ("dataSource", "dataSourceRef"))
+    for name, given in (("dataSource", source), ("dataSourceRef", reference)):
+        if given is not None:
+            _data_source(report, given, f"{field}.{name}")
+    if source is None or reference is None:
+        return
+    if any(source.get(name) != reference.get(name) for name in ("apiGroup", "kind", "name")):
+        report.invalid(field, {}, "must match dataSourceRef")  # Go shows a path there, which has no JSON
+
+
+def _data_source(report: Report, source: JSON, field: str) -> None:
+    for name in ("name", "kind"):
+        if not source.get(name):
+            report.required(f"{field}.{name}")
+    if group := source.get("apiGroup"):
+        report.invalids(f"{field}.apiGroup", group, names.subdomain(group))
+    elif source.get("kind") != "PersistentVolumeClaim":
+        report.invalid(field, source.get("kind", ""), "must be 'PersistentVolumeClaim' when referencing the default apiGroup")
 
 
 def claim_update(report: Report, new: JSON, old: JSON) -> None:
@@ -75,19 +109,41 @@ def volume(report: Report, obj: JSON) -> None:
     _access_modes(report, modes, "spec.accessModes")
     if not capacity:
         report.required("spec.capacity")
-    elif set(capacity) != {"storage"}:
-        report.unsupported("spec.capacity", capacity, ("storage",))
+    if set(capacity) != {"storage"}:
+        report.unsupported("spec.capacity", capacity or None, ("storage",))
     for name, amount in capacity.items():
         _positive(report, amount, f"spec.capacity[{name}]")
     policy = spec.get("persistentVolumeReclaimPolicy")
     if policy and policy not in _RECLAIM_POLICIES:
         report.unsupported("spec.persistentVolumeReclaimPolicy", policy, _RECLAIM_POLICIES)
-    _sources(report, spec)
-    if (spec.get("hostPath") or {}).get("path") == "/" and policy == "Recycle":
+    if "nodeAffinity" in spec:
+        _place(report, spec["nodeAffinity"], "spec.nodeAffinity")
+    _sources(report, spec, (obj.get("metadata") or {}).get("name", ""))
+    if posixpath.normpath((spec.get("hostPath") or {}).get("path") or ".").lstrip("/") == "" and policy == "Recycle":
         report.forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'")
     if name := spec.get("storageClassName"):
         report.invalids("spec.storageClassName", name, names.subdomain(name))
     _volume_mode(report, spec, "spec")
+    _attributes(report, spec)
+
+
+def _place(report: Report, affinity: JSON, field: str) -> None:
+    if "required" in affinity:
+        validation_scheduling.node_selector(report, affinity["required"], f"{field}.required")
+    else:
+        report.required(f"{field}.required", "must specify required node constraints")
+
+
+def _attributes(report: Report, spec: JSON) -> None:
+    name = spec.get("volumeAttributesClassName")
+    if name is None:
+        return
+    if not name:
+        report.required("spec.volumeAttributesClassName", "an empty string is disallowed")
+    else:
+        report.invalids("spec.volumeAttributesClassName", name, names.subdomain(name))
+    if "csi" not in spec:
+        report.required("spec.csi", "has to be specified when using volumeAttributesClassName")
 
 
 def volume_update(report: Report, new: JSON, old: JSON) -> None:
@@ -115,6 +171,28 @@ def storage_class(report: Report, obj: JSON) -> None:
     mode = obj.get("volumeBindingMode")
     if mode not in _BINDING_MODES:
         report.unsupported("volumeBindingMode", mode, _BINDING_MODES)
+    _topologies(report, obj.get("allowedTopologies") or [])
+
+
+def _topologies(report: Report, terms: list[JSON]) -> None:
+    """Terms that say the same are one too many; one without expressions is the same as none."""
+    before: list[dict[str, set[str]]] = [{} for _ in terms]
+    for index, term in enumerate(terms):
+        path, listed = f"allowedTopologies[{index}].matchLabelExpressions", {}
+        for place, requirement in enumerate(term.get("matchLabelExpressions") or ()):
+            here, key, values = f"{path}[{place}]", requirement.get("key", ""), requirement.get("values") or []
+            if not values:
+                report.required(f"{here}.values")
+            for number, value in enumerate(values):
+                if value in values[:number]:
+                    report.duplicate(f"{here}.values[{number}]", value)
+            report.invalids(f"{here}.key", key, names.qualified(key))
+            if key in listed:
+                report.duplicate(f"{here}.key", key)
+            listed[key] = set(values)
+        for _ in [other for other in before if other == listed]:
+            report.duplicate(path, "")
+        before.append(listed)
 
 
 def storage_class_update(report: Report, new: JSON, old: JSON) -> None:
@@ -131,18 +209,19 @@ def sources_of(spec: JSON) -> list[str]:
     return [name for name in schema.fields("PersistentVolumeSpec") if name in spec and name not in _NO_SOURCES]
 
 
-def _sources(report: Report, spec: JSON) -> None:
-    kinds = sources_of(spec)
+def _sources(report: Report, spec: JSON, name: str) -> None:
+    kinds = [kind for kind in _SOURCES if kind in spec]
     if not kinds:
         report.required("spec", "must specify a volume type")
-    for kind in kinds[1:]:
-        report.forbidden(f"spec.{kind}", "may not specify more than 1 volume type")
-    if "hostPath" in kinds and not (spec["hostPath"] or {}).get("path"):
-        report.required("spec.hostPath.path")
-    if "local" in kinds:
-        if not (spec["local"] or {}).get("path"):
-            report.required("spec.local.path")
-        if not (spec.get("nodeAffinity") or {}).get("required"):
+    for kind in kinds:
+        if kind not in (kinds[0], "flexVolume"):  # that one is never one too many
+            report.forbidden(f"spec.{'cephFS' if kind == 'cephfs' else kind}", "may not specify more than 1 volume type")
+            continue
+        place = f"spec.{'persistentDisk' if kind == 'gcePersistentDisk' else kind}"
+        validation_volume_sources.PERSISTENT_RULES[kind](report, spec[kind], place)
+        if kind == "iscsi":
+            validation_volume_sources.iscsi_portal(report, spec[kind], name, place)
+        if kind == "local" and "nodeAffinity" not in spec:
             report.required("spec.nodeAffinity", "Local volume requires node affinity")
 
 

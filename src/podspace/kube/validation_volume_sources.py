@@ -1,16 +1,18 @@
 """Rules of the kinds of volume that reach storage of other makers. None of them runs here, but what is no Pod elsewhere is none here.
 
-Called by ``validation_volumes`` with the volume's source. Source: kubernetes pkg/apis/core/validation, the validate…VolumeSource.
+Called by ``validation_volumes`` with the volume's source, and by ``validation_storage`` for PersistentVolumes.
+Source: kubernetes pkg/apis/core/validation, the validate…VolumeSource.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 
 from podspace.kube import names
 from podspace.kube.json import JSON
-from podspace.kube.validation_paths import descending_path
+from podspace.kube.validation_paths import descending_path, no_backsteps
 from podspace.kube.validation_report import Report
 
 Rule = Callable[[Report, JSON, str], None]
@@ -22,6 +24,12 @@ _ISCSI_NAMES = {
     "eui": re.compile(r"eui.[0-9A-Za-z]{16}"),
     "naa": re.compile(r"naa.[0-9A-Za-z]{32}"),
 }
+_ISCSI_STARTS = " starting with iqn, eui, or naa"
+ISCSI_LIMIT = 64
+ISCSI_TOO_LONG = (
+    f"Total length of <volume name>:<iscsi.targetPortal> must be under {ISCSI_LIMIT} characters if iscsi.initiatorName is specified."
+)
+_HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 _REGISTRY = "must be a host:port pair or multiple pairs separated by commas"
 _RESERVED_OPTIONS = (".kubernetes.io", ".k8s.io")
 _MANAGED_DISK = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
@@ -90,7 +98,7 @@ def _iscsi(report: Report, source: JSON, field: str) -> None:
 def _iscsi_name(report: Report, name: str, field: str) -> None:
     form = _ISCSI_NAMES.get(name[:3])
     if form is None:
-        report.invalid(field, name, "must be valid format starting with iqn, eui, or naa")
+        report.invalid(field, name, f"must be valid format{_ISCSI_STARTS}")
     elif not form.fullmatch(name):
         report.invalid(field, name, "must be valid format")
 
@@ -175,6 +183,75 @@ def _storage_os(report: Report, source: JSON, field: str) -> None:
     _secret(report, source, field)
 
 
+def host_path(report: Report, source: JSON, field: str) -> None:
+    path = source.get("path", "")
+    if not path:
+        report.required(f"{field}.path")
+        return
+    no_backsteps(report, path, f"{field}.path")
+    report.supported(f"{field}.type", source.get("type", ""), _HOST_PATH_TYPES)
+
+
+def _local(report: Report, source: JSON, field: str) -> None:
+    needs("path")(report, source, field)
+    no_backsteps(report, source.get("path", ""), f"{field}.path")
+
+
+def _persistent_glusterfs(report: Report, source: JSON, field: str) -> None:
+    needs("endpoints", "path")(report, source, field)
+    namespace = source.get("endpointsNamespace")
+    if namespace == "":
+        words = "if the endpointnamespace is set, it must be a valid namespace name"
+        report.invalid(f"{field}.endpointsNamespace", namespace, words)
+    elif namespace is not None:
+        report.invalids(f"{field}.endpointsNamespace", namespace, names.label(namespace))
+
+
+def iscsi_portal(report: Report, source: JSON, volume: str, field: str) -> None:
+    portal = source.get("targetPortal", "")
+    if "initiatorName" in source and len(f"{volume}:{portal}") > ISCSI_LIMIT:
+        report.invalid(f"{field}.targetportal", portal, ISCSI_TOO_LONG)
+
+
+def _persistent_iscsi(report: Report, source: JSON, field: str) -> None:
+    """With fewer words for a bad name, and a look at the Secret's."""
+    before = len(report.causes)
+    _iscsi(report, source, field)
+    report.causes[before:] = [
+        dataclasses.replace(cause, message=cause.message.removesuffix(_ISCSI_STARTS)) for cause in report.causes[before:]
+    ]
+    _secret(report, source, field)
+
+
+def _both_names(rule: Rule) -> Rule:
+    """A Secret that is told by name and namespace."""
+
+    def both(report: Report, source: JSON, field: str) -> None:
+        rule(report, source, field)
+        if "secretRef" in source and not source["secretRef"].get("namespace"):
+            report.required(f"{field}.secretRef.namespace")
+
+    return both
+
+
+def _persistent_azure_file(report: Report, source: JSON, field: str) -> None:
+    needs("secretName", "shareName")(report, source, field)
+    if source.get("secretNamespace") == "":
+        report.required(f"{field}.secretNamespace")
+
+
+def _persistent_csi(report: Report, source: JSON, field: str) -> None:
+    csi_driver(report, source.get("driver", ""), f"{field}.driver")
+    needs("volumeHandle")(report, source, field)
+    for name in ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"):
+        if (secret := source.get(name)) is not None:
+            for part, rule in (("name", names.subdomain), ("namespace", names.label)):
+                if not secret.get(part):
+                    report.required(f"{field}.{name}.{part}")
+                else:
+                    report.invalids(f"{field}.{name}.{part}", secret[part], rule(secret[part]))
+
+
 RULES: dict[str, Rule] = {
     "gitRepo": _git_repo,
     "gcePersistentDisk": _disk("pdName"),
@@ -197,4 +274,15 @@ RULES: dict[str, Rule] = {
     "storageos": _storage_os,
     "scaleIO": needs("gateway", "system", "volumeName"),
     "csi": _csi,
+}
+PERSISTENT_RULES: dict[str, Rule] = {
+    **RULES,
+    "hostPath": host_path,
+    "local": _local,
+    "glusterfs": _persistent_glusterfs,
+    "iscsi": _persistent_iscsi,
+    "cinder": _both_names(_cinder),
+    "storageos": _both_names(_storage_os),
+    "azureFile": _persistent_azure_file,
+    "csi": _persistent_csi,
 }

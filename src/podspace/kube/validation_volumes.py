@@ -16,18 +16,15 @@ from podspace.kube.validation_paths import (
     key_to_path,
     local_path,
     mode,
-    no_backsteps,
     resource_ref,
 )
 from podspace.kube.validation_report import Report
 
-_HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 _RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _SHORTEST_TOKEN_SECONDS = 600
 _LONGEST_TOKEN_SECONDS = 1 << 32
-_ISCSI_LIMIT = 64
 
 
 def volumes(report: Report, given: list[JSON], pod_name: str, field: str) -> dict[str, JSON]:
@@ -155,9 +152,8 @@ def _source(report: Report, volume: JSON, pod_name: str, field: str) -> None:
 def _made_names(report: Report, volume: JSON, kind: str, pod_name: str, field: str) -> None:
     """What is made of a volume's name must be a name, too."""
     name, iscsi = volume.get("name", ""), volume.get("iscsi") or {}
-    if "initiatorName" in iscsi and len(f"{name}:{iscsi.get('targetPortal', '')}") > _ISCSI_LIMIT:
-        words = f"must be under {_ISCSI_LIMIT} characters if iscsi.initiatorName is specified."
-        report.invalid(f"{field}.name", name, f"Total length of <volume name>:<iscsi.targetPortal> {words}")
+    if "initiatorName" in iscsi and len(f"{name}:{iscsi.get('targetPortal', '')}") > validation_volume_sources.ISCSI_LIMIT:
+        report.invalid(f"{field}.name", name, validation_volume_sources.ISCSI_TOO_LONG)
     if kind == "ephemeral" and pod_name and name:
         claim = f"{pod_name}-{name}"
         report.invalids(f"{field}.name", name, [f'PVC name "{claim}": {problem}' for problem in names.subdomain(claim)])
@@ -166,16 +162,6 @@ def _made_names(report: Report, volume: JSON, kind: str, pod_name: str, field: s
 def _empty_dir(report: Report, source: JSON, field: str) -> None:
     if "sizeLimit" in source and quantity.parse(source["sizeLimit"]).nanos < 0:
         report.forbidden(f"{field}.sizeLimit", "SizeLimit field must be a valid resource quantity")
-
-
-def _host_path(report: Report, source: JSON, field: str) -> None:
-    path = source.get("path", "")
-    if not path:
-        report.required(f"{field}.path")
-        return
-    no_backsteps(report, path, f"{field}.path")
-    if source.get("type", "") not in _HOST_PATH_TYPES:
-        report.unsupported(f"{field}.type", source["type"], _HOST_PATH_TYPES)
 
 
 def _keyed(name_field: str) -> Callable[[Report, JSON, str], None]:
@@ -294,7 +280,7 @@ _SHOWN = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}  # how a real server 
 _RULES: dict[str, validation_volume_sources.Rule] = {
     **validation_volume_sources.RULES,
     "emptyDir": _empty_dir,
-    "hostPath": _host_path,
+    "hostPath": validation_volume_sources.host_path,
     "secret": _keyed("secretName"),
     "configMap": _keyed("name"),
     "persistentVolumeClaim": validation_volume_sources.needs("claimName"),

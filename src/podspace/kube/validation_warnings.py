@@ -39,6 +39,7 @@ _OLD_VOLUMES = {
     "rbd": ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 }
 _OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+_OLD_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 _NO_SELECTOR = "a null labelSelector results in matching no pod"
 _SIZES = ("memory", "ephemeral-storage")
 
@@ -115,14 +116,25 @@ def _dropped_signals(spec: JSON) -> list[str]:
 
 def storage(obj: JSON) -> list[str]:
     """Of a claim or a volume."""
+    spec: JSON = obj.get("spec") or {}
+    annotations: JSON = (obj.get("metadata") or {}).get("annotations") or {}
     found = []
-    if _OLD_CLASS in ((obj.get("metadata") or {}).get("annotations") or {}):
+    if _OLD_CLASS in annotations:
         found.append(f'metadata.annotations[{_OLD_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead')
     if obj.get("kind") == "PersistentVolumeClaim":
-        found.extend(claim_fractions(obj.get("spec") or {}, "spec"))
-    if (obj.get("spec") or {}).get("persistentVolumeReclaimPolicy") == "Recycle":
+        return [*found, *claim_fractions(spec, "spec")]
+    if _OLD_OPTIONS in annotations:
+        found.append(f'metadata.annotations[{_OLD_OPTIONS}]: deprecated since v1.31; use "mountOptions" attribute instead')
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
         advice = "Instead, the recommended approach is to use dynamic provisioning."
         found.append(f"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. {advice}")
+    place: JSON = (spec.get("nodeAffinity") or {}).get("required") or {}
+    for index, term in enumerate(place.get("nodeSelectorTerms") or ()):
+        found += _node_term(term, f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]", check_values=False)
+    for kind in ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd"):
+        if kind in spec:
+            shown, advice = _OLD_VOLUMES[kind]
+            found.append(f"spec.{shown}: {advice}")
     return found
 
 

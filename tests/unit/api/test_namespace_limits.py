@@ -169,7 +169,7 @@ def test_a_scope_says_which_pods_count() -> None:
             f"{N}/resourcequotas", {"metadata": {"name": "x"}, "spec": {"scopes": ["Sometimes"], "hard": {"pods": "-1"}}}
         )
         assert 'spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0' in bad.message
-        assert 'spec.scopes[0]: Unsupported value: "Sometimes"' in bad.message
+        assert 'spec.scopes: Invalid value: ["Sometimes"]: unsupported scope' in bad.message
 
     played(scene)
 

@@ -1,4 +1,4 @@
-"""Pods that a real API server 1.36 refused (``refused_pods.json``) or warned of (``warned_pods.json``), and its words.
+"""Objects that a real API server 1.36 refused (``refused_pods.json``, ``refused_others.json``) or warned of (``warned_pods.json``).
 
 Of the refusals, what explains a regular expression is left out.
 """
@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from podspace import errors
-from podspace.kube import admission, decode, defaults, resources, validation
+from podspace.kube import admission, decode, defaults, resources, services, validation
 from podspace.kube.json import JSON
 
 CONTAINER = {"name": "a", "image": "x"}
 REFUSED: list[JSON] = json.loads(Path(__file__).with_name("refused_pods.json").read_text())
+OTHERS: list[JSON] = json.loads(Path(__file__).with_name("refused_others.json").read_text())
 WARNED: list[JSON] = json.loads(Path(__file__).with_name("warned_pods.json").read_text())
 
 
@@ -33,6 +34,24 @@ def test_a_pod_is_refused_in_the_servers_words(case: Any) -> None:
     obj = _pod(case.get("spec", {}), case.get("annotations"))
     admission.admit_pod(obj)
     assert [cause.sentence().partition(" (e.g. ")[0] for cause in validation.validate_create("Pod", obj)] == case["words"]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: f"{case['kind']} {case['words'][0].partition(': ')[0]}")
+def test_other_kinds_are_refused_in_the_servers_words(case: Any) -> None:
+    resource = resources.by_kind(case["kind"])
+    assert resource is not None
+    metadata = {"name": "z", **({"namespace": "default"} if resource.namespaced else {}), **case["object"].get("metadata", {})}
+    body = {"kind": case["kind"], "apiVersion": resource.api_version, **case["object"], "metadata": metadata}
+    obj = decode.decode(json.dumps(body).encode(), "application/json", resource, field_validation="Strict").obj
+    defaults.apply(case["kind"], obj)
+    causes = []
+    try:
+        if case["kind"] == "Service":
+            services.allocate(obj, ())
+        causes = validation.validate_create(case["kind"], obj)
+    except errors.Invalid as refusal:
+        causes = list(refusal.causes)
+    assert sorted(cause.sentence().partition(" (e.g. ")[0] for cause in causes) == sorted(case["words"])
 
 
 @pytest.mark.parametrize("case", WARNED, ids=lambda case: next(iter(case["spec"])))
