@@ -128,8 +128,9 @@ def _complete_status(new: JSON, old: JSON) -> None:
     elif first and not status.get("podIP"):
         status["podIP"] = first[0]
     new["status"] = schema.ordered("PodStatus", status)
-    references = metadata.of(old).get("ownerReferences")
-    if references is not None:
-        metadata.of(new)["ownerReferences"] = references
-    else:
-        metadata.of(new).pop("ownerReferences", None)
+    for field in ("ownerReferences", "deletionTimestamp"):
+        before_it = metadata.of(old).get(field)
+        if before_it is not None:
+            metadata.of(new)[field] = before_it
+        else:
+            metadata.of(new).pop(field, None)

@@ -81,8 +81,11 @@ def validate_create(kind: str, obj: JSON) -> list[errors.Cause]:
 def validate_update(kind: str, new: JSON, old: JSON, subresource: str = "") -> list[errors.Cause]:
     """Causes why ``old`` may not become ``new`` by the path of ``subresource`` ("" = the main one); [] if it may."""
     report = Report()
-    validation_metadata.validate_update(report, new.get("metadata") or {}, old.get("metadata") or {})
-    _metadata(report, kind, new)
+    plain = kind in _PLAIN_FINALIZERS
+    _metadata(report, kind, new, any_kind=True)
+    validation_metadata.validate_update(report, new.get("metadata") or {}, old.get("metadata") or {}, plain_finalizers=plain)
+    if (kind, subresource) != ("Pod", "status"):
+        _metadata(report, kind, new)
     rules = _UPDATE.get((kind, subresource))
     if rules is not None:
         rules(report, new, old)
@@ -104,9 +107,10 @@ def warnings(kind: str, obj: JSON) -> list[str]:
     return validation_warnings.pod(obj) if kind == "Pod" else validation_warnings.storage(obj) if kind in _STORAGE else []
 
 
-def _metadata(report: Report, kind: str, obj: JSON) -> None:
+def _metadata(report: Report, kind: str, obj: JSON, *, any_kind: bool = False) -> None:
+    """``any_kind``: what a server asks of all objects before it looks at the rules of the kind."""
     resource = resources.by_kind(kind)
     namespaced = resource is None or resource.namespaced
-    rule = _NAME_RULES.get(kind, names.subdomain)
-    plain = kind in _PLAIN_FINALIZERS
+    rule = names.path_segment if any_kind else _NAME_RULES.get(kind, names.subdomain)
+    plain = any_kind or kind in _PLAIN_FINALIZERS
     validation_metadata.validate(report, obj.get("metadata") or {}, rule, namespaced=namespaced, plain_finalizers=plain)

@@ -39,6 +39,21 @@ def of_pod(report: Report, annotations: JSON, spec: JSON) -> None:
             _apparmor(report, value, key.removeprefix(APPARMOR), named, f"{field}[{key}]")
 
 
+def update(report: Report, after: JSON, before: JSON, spec: JSON) -> None:
+    """What an update may not do to them, and the rules of all."""
+    for key, value in before.items():
+        if after.get(key) != value and key.startswith(APPARMOR):
+            report.forbidden(f"metadata.annotations[{key}]", "may not remove or update AppArmor annotations")
+        if after.get(key) != value and key == MIRROR:
+            report.forbidden(f"metadata.annotations[{key}]", "may not remove or update mirror pod annotation")
+    for key in after:
+        if key not in before and key.startswith(APPARMOR):
+            report.forbidden(f"metadata.annotations[{key}]", "may not add AppArmor annotations")
+        if key not in before and key == MIRROR:
+            report.forbidden(f"metadata.annotations[{key}]", "may not add mirror pod annotation")
+    of_pod(report, after, spec)
+
+
 def seccomp_fields(report: Report, annotations: JSON, spec: JSON) -> None:
     """Where a new Pod says it both ways, it says the same."""
     for key, path, holder in (

@@ -36,10 +36,12 @@ def validate(report: Report, metadata: JSON, name_rule: names.Rule, *, namespace
         standard_finalizer(report, name, f"metadata.finalizers[{index}]")
 
 
-def validate_update(report: Report, new: JSON, old: JSON) -> None:
+def validate_update(report: Report, new: JSON, old: JSON, *, plain_finalizers: bool = False) -> None:
     """What may not change. A real server checks twice (once for all kinds, once for the kind), so each cause comes twice."""
     for _ in range(2):
         _update_once(report, new, old)
+    for index, name in enumerate(() if plain_finalizers else new.get("finalizers") or ()):
+        standard_finalizer(report, name, f"metadata.finalizers[{index}]")
 
 
 def labels(report: Report, values: Mapping[str, str], field: str) -> None:
@@ -111,6 +113,9 @@ def _update_once(report: Report, new: JSON, old: JSON) -> None:
         value: Any = new.get(name)
         if value != old.get(name):
             report.invalid(f"metadata.{name}", value, IMMUTABLE)
+    labels(report, new.get("labels") or {}, "metadata.labels")
+    _annotations(report, new.get("annotations") or {})
+    _owners(report, new.get("ownerReferences") or [])
 
 
 def _no_new_finalizers(report: Report, new: JSON, old: JSON) -> None:

@@ -49,6 +49,10 @@ class Report:
     def too_long(self, field: str, limit_bytes: int) -> None:
         self._add("FieldValueTooLong", field, f"Too long: may not be more than {limit_bytes} bytes")
 
+    def internal(self, field: str, detail: str) -> None:
+        """The server could not tell."""
+        self._add("InternalError", field, f"Internal error: {detail}")
+
     def too_many(self, field: str, count: int, limit: int) -> None:
         self._add("FieldValueTooMany", field, f"Too many: {count}: must have at most {limit} items")
 

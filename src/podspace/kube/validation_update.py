@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import copy
 
-from podspace.kube import qos, schema, validation_pod
+from podspace.kube import (
+    addresses,
+    names,
+    qos,
+    schema,
+    validation_annotations,
+    validation_containers,
+    validation_pod,
+    validation_scheduling,
+)
 from podspace.kube.json import JSON
 from podspace.kube.validation_metadata import IMMUTABLE
 from podspace.kube.validation_paths import MAX_INT32
@@ -18,17 +27,23 @@ _MUTABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
     "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _RESIZABLE = "only cpu and memory resources are mutable"
 
 
 def pod(report: Report, new: JSON, old: JSON) -> None:
     """The main path."""
     validation_pod.spec_rules(report, new)
+    _annotations(report, new, old)
     before, after = old.get("spec") or {}, new.get("spec") or {}
     for field in ("containers", "initContainers"):
         if len(after.get(field) or ()) != len(before.get(field) or ()):
             report.forbidden(f"spec.{field}", "pod updates may not add or remove containers")
             return
+        for index, container in enumerate(after.get(field) or ()):
+            if not container.get("image"):
+                report.required(f"spec.{field}[{index}].image")
+            validation_containers.only_for_pods(report, container, f"spec.{field}[{index}]")
     if not _deadline(report, after.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")):
         return
     _tolerations(report, after.get("tolerations") or [], before.get("tolerations") or [])
@@ -37,18 +52,61 @@ def pod(report: Report, new: JSON, old: JSON) -> None:
         _nothing_else(report, after, before)
 
 
+def _annotations(report: Report, new: JSON, old: JSON) -> None:
+    after, before = ((one.get("metadata") or {}).get("annotations") or {} for one in (new, old))
+    validation_annotations.update(report, after, before, new.get("spec") or {})
+
+
 def status(report: Report, new: JSON, old: JSON) -> None:
     """/status."""
+    _annotations(report, new, old)
     before, after = (one.get("status") or {} for one in (old, new))
+    for index, condition in enumerate(after.get("conditions") or ()):
+        path, kind = f"status.conditions[{index}]", condition.get("type", "")
+        _generation(report, condition, path)
+        if kind not in _CONDITIONS:
+            report.invalids(f"{path}.Type", kind, names.qualified(kind))
+    node = after.get("nominatedNodeName", "")
+    if node and node != before.get("nominatedNodeName", ""):
+        report.invalids("status.nominatedNodeName", node, names.subdomain(node))
+        if (old.get("spec") or {}).get("nodeName"):
+            report.forbidden("status.nominatedNodeName", "may not be set on pods that are already bound to a node")
+    _generation(report, after, "status")
     if before.get("qosClass") and after.get("qosClass") != before["qosClass"]:
         report.invalid("status.qosClass", after.get("qosClass", ""), IMMUTABLE)
-    if (old.get("spec") or {}).get("nodeName") and after.get("nominatedNodeName", "") != before.get("nominatedNodeName", ""):
-        report.forbidden("status.nominatedNodeName", "cannot be set once the pod is bound")
+    _addresses(report, "podIPs", after, before)
+    hosts = after.get("hostIPs") or ()
+    if hosts and hosts[0].get("ip", "") != after.get("hostIP", ""):
+        report.invalid("status.hostIPs[0].ip", hosts[0].get("ip", ""), "must be equal to `hostIP`")
+    _addresses(report, "hostIPs", after, before)
+
+
+def _generation(report: Report, holder: JSON, path: str) -> None:
+    if holder.get("observedGeneration", 0) < 0:
+        report.invalid(f"{path}.observedGeneration", holder["observedGeneration"], "must be a non-negative integer")
+
+
+def _addresses(report: Report, field: str, after: JSON, before: JSON) -> None:
+    """One of each family at most. What was there may stay."""
+    now, was = ([item.get("ip", "") for item in one.get(field) or ()] for one in (after, before))
+    bad = ""
+    for index, address in enumerate(now):
+        if problem := addresses.problem(address):
+            bad = bad or f"invalid IP[{index}]: {address}"
+            if address not in was:
+                report.invalid(f"status.{field}[{index}]", address, problem)
+    if len(now) > 1:
+        if bad:
+            report.internal(f"status.{field}", f"failed to check for dual stack with error:{bad}")
+        if bad or len(now) > 2 or len({":" in address for address in now}) != 2:
+            shown = [{"IP": address} for address in now]
+            report.invalid(f"status.{field}", shown, "may specify no more than one IP for each IP family")
 
 
 def ephemeral_containers(report: Report, new: JSON, old: JSON) -> None:
     """/ephemeralcontainers: appending only."""
     validation_pod.spec_rules(report, new)
+    _annotations(report, new, old)
     field = "spec.ephemeralContainers"
     present = {container.get("name"): container for container in (new.get("spec") or {}).get("ephemeralContainers") or ()}
     for container in (old.get("spec") or {}).get("ephemeralContainers") or ():
@@ -98,7 +156,7 @@ def _whole_pod(report: Report, munged: JSON, before: JSON) -> None:
         if munged.get("resources"):
             report.forbidden("spec", f"{_RESIZABLE} at pod-level")
         return
-    if not munged.get("resources"):
+    if "resources" not in munged:
         report.forbidden("spec.resources", "pod-level resources cannot be removed")
         return
     _not_removed(report, munged, before, "spec.resources", "pod-level ")
@@ -175,6 +233,8 @@ def _tolerations(report: Report, after: list[JSON], before: list[JSON]) -> None:
     kept = [_without_seconds(toleration) for toleration in after]
     if any(_without_seconds(toleration) not in kept for toleration in before):
         report.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+    else:
+        validation_scheduling.tolerations(report, after, "spec.tolerations")
 
 
 def _without_seconds(toleration: JSON) -> JSON:
@@ -182,10 +242,12 @@ def _without_seconds(toleration: JSON) -> JSON:
 
 
 def _gates(report: Report, after: JSON, before: JSON) -> None:
-    known = [gate.get("name") for gate in before.get("schedulingGates") or ()]
-    for gate in after.get("schedulingGates") or ():
-        if gate.get("name") not in known:
-            report.forbidden("spec.schedulingGates", f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'")
+    known = [gate.get("name", "") for gate in before.get("schedulingGates") or ()]
+    new = {gate.get("name", ""): index for index, gate in enumerate(after.get("schedulingGates") or ())}
+    for name, index in new.items():
+        if name not in known:
+            words = f"only deletion is allowed, but found new scheduling gate '{name}'"
+            report.forbidden(f"spec.schedulingGates[{index}].name", words)
 
 
 def _nothing_else(report: Report, after: JSON, before: JSON) -> None:
@@ -197,7 +259,9 @@ def _nothing_else(report: Report, after: JSON, before: JSON) -> None:
         _restore(munged, before, field)
     if before.get("terminationGracePeriodSeconds", 0) < 0 and munged.get("terminationGracePeriodSeconds") == 1:
         _restore(munged, before, "terminationGracePeriodSeconds")
-    if munged == before or _gated_changes_only(munged, before):
+    if before.get("schedulingGates"):
+        _gated(report, munged, before)
+    if munged == before:
         return
     report.forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n{difference(_ordered(before), _ordered(munged))}")
 
@@ -207,16 +271,49 @@ def _ordered(spec: JSON) -> JSON:
     return schema.ordered("PodSpec", spec)
 
 
-def _gated_changes_only(munged: JSON, before: JSON) -> bool:
-    """While scheduling gates hold a Pod back, its nodeSelector may still grow."""
-    if not before.get("schedulingGates"):
-        return False
+def _gated(report: Report, munged: JSON, before: JSON) -> None:
+    """While scheduling gates hold a Pod back, what it demands of a node may still grow. What may change is put back."""
     selector, was = munged.get("nodeSelector") or {}, before.get("nodeSelector") or {}
     if any(selector.get(key) != value for key, value in was.items()):
-        return False
-    restored = dict(munged)
-    _restore(restored, before, "nodeSelector")
-    return restored == before
+        words = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        report.invalid("spec.nodeSelector", selector or None, words)
+    _restore(munged, before, "nodeSelector")
+    affinity, earlier = ((spec.get("affinity") or {}).get("nodeAffinity") for spec in (munged, before))
+    if affinity == earlier:
+        return
+    _grown_affinity(report, affinity or {}, earlier or {})
+    if "affinity" not in before and not (munged.get("affinity") or {}).keys() & {"podAffinity", "podAntiAffinity"}:
+        munged.pop("affinity", None)
+        return
+    restored: JSON = {**(munged.get("affinity") or {})}
+    _restore(restored, before.get("affinity") or {}, "nodeAffinity")
+    munged["affinity"] = restored
+
+
+def _grown_affinity(report: Report, after: JSON, before: JSON) -> None:
+    """Terms that were required stay, each with at least what it said."""
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms, was = ((one.get(required) or {}).get("nodeSelectorTerms") or [] for one in (after, before))
+    field = f"spec.affinity.nodeAffinity.{required}.nodeSelectorTerms"
+    if was and len(terms) != len(was):
+        words = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        report.invalid(field, [_go_term(term) for term in terms] or None, words)
+        return
+    for index, (is_now, earlier) in enumerate(zip(terms, was, strict=False)):
+        lists = [(is_now.get(name) or [], earlier.get(name) or []) for name in ("matchExpressions", "matchFields")]
+        emptied = all(not old for _, old in lists) and any(new for new, _ in lists)
+        if emptied or any(new[: len(old)] != old for new, old in lists):
+            report.invalid(f"{field}[{index}]", _go_term(is_now), "only additions are allowed (no mutations or deletions)")
+
+
+def _go_term(term: JSON) -> JSON:
+    """As Go shows the struct."""
+    shown: JSON = {}
+    for name, title in (("matchExpressions", "MatchExpressions"), ("matchFields", "MatchFields")):
+        given = term.get(name)
+        fields = (("Key", "key", ""), ("Operator", "operator", ""), ("Values", "values", None))
+        shown[title] = given and [{goes: one.get(key, nothing) for goes, key, nothing in fields} for one in given]
+    return shown
 
 
 def _restore(spec: JSON, before: JSON, field: str) -> None:

@@ -60,6 +60,8 @@ def test_a_write_that_changes_nothing_keeps_the_resource_version() -> None:
         assert changed["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]
         stale = await client.put(f"{CONFIGMAPS}/c", obj)
         assert (stale.status, stale.json["reason"]) == (409, "Conflict")
+        nonsense = await client.put(f"{CONFIGMAPS}/c", {**obj, "metadata": {**obj["metadata"], "resourceVersion": "x"}})
+        assert (nonsense.status, nonsense.message) == (500, 'strconv.ParseUint: parsing "x": invalid syntax')
 
     played(scene)
 
@@ -323,5 +325,34 @@ def test_a_claim_put_again_keeps_its_protection() -> None:
         freed = await client.patch(f"{path}/c", {"metadata": {"finalizers": None}})
         assert freed.status == 200
         assert (await client.get(f"{path}/c")).status == 404
+
+    played(scene)
+
+
+def test_a_service_account_keeps_only_the_names_of_its_secrets() -> None:
+    async def scene(client: Client) -> None:
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        secrets = [{"name": "a", "namespace": "other", "uid": "x"}, {"kind": "Secret"}]
+        made = await client.post(accounts, {"metadata": {"name": "s"}, "secrets": secrets})
+        assert (made.status, made.json["secrets"]) == (201, [{"name": "a"}, {}])
+
+    played(scene)
+
+
+def test_a_claim_says_its_source_in_both_fields() -> None:
+    async def scene(client: Client) -> None:
+        claims, source = "/api/v1/namespaces/default/persistentvolumeclaims", {"kind": "PersistentVolumeClaim", "name": "a"}
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSource": source}
+        made = await client.post(claims, {"metadata": {"name": "c"}, "spec": spec})
+        assert made.json["spec"]["dataSourceRef"] == made.json["spec"]["dataSource"] == source
+
+    played(scene)
+
+
+def test_a_quota_does_not_take_a_clients_word_for_what_is_used() -> None:
+    async def scene(client: Client) -> None:
+        body = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}, "status": {"used": {"pods": "7"}}}
+        made = await client.post("/api/v1/namespaces/default/resourcequotas?dryRun=All", body)
+        assert (made.status, made.json["status"]) == (201, {})
 
     played(scene)

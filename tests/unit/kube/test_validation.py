@@ -318,3 +318,69 @@ def test_all_containers_are_host_processes_or_none_is() -> None:
     (differs,) = _created(containers=[host], hostNetwork=True, securityContext={"windowsOptions": {"hostProcess": False}})
     path = "spec.containers[0].securityContext.windowsOptions.hostProcess"
     assert differs == f"{path}: Invalid value: true: pod hostProcess value must be identical if both are specified, was false"
+
+
+def test_images_are_checked_again_when_they_change() -> None:
+    new = _pod()
+    new["spec"]["containers"][0]["image"] = "busybox "
+    assert set(_updated(_pod(), new)) == {
+        'spec.containers[0].image: Invalid value: "busybox ": must not have leading or trailing whitespace'
+    }
+
+
+def test_new_scheduling_gates_are_told_by_their_place() -> None:
+    old, new = _pod(schedulingGates=[{"name": "a"}]), _pod(schedulingGates=[{"name": "a"}, {"name": "b"}])
+    words = "Forbidden: only deletion is allowed, but found new scheduling gate 'b'"
+    assert _updated(old, new) == [f"spec.schedulingGates[1].name: {words}"]
+
+
+def _held(**spec: Any) -> JSON:
+    return _pod(schedulingGates=[{"name": "a"}], **spec)
+
+
+def _placed(*values: str) -> JSON:
+    terms = [{"matchExpressions": [{"key": value, "operator": "Exists"} for value in values]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def test_what_a_held_pod_demands_of_a_node_may_grow() -> None:
+    assert _updated(_held(nodeSelector={"a": "b"}), _held(nodeSelector={"a": "b", "c": "d"})) == []
+    assert _updated(_held(affinity=_placed("a")), _held(affinity=_placed("a", "b"))) == []
+    assert _updated(_held(), _held(affinity=_placed("a"))) == []
+
+
+def test_what_a_held_pod_demands_of_a_node_may_not_shrink() -> None:
+    words = 'Invalid value: {"a":"c"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)'
+    assert _updated(_held(nodeSelector={"a": "b"}), _held(nodeSelector={"a": "c"})) == [f"spec.nodeSelector: {words}"]
+    field = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+    shown = '{"MatchExpressions":[{"Key":"b","Operator":"Exists","Values":null}],"MatchFields":null}'
+    (sentence,) = _updated(_held(affinity=_placed("a")), _held(affinity=_placed("b")))
+    assert sentence == f"{field}[0]: Invalid value: {shown}: only additions are allowed (no mutations or deletions)"
+    (sentence,) = _updated(_held(affinity=_placed("a")), _held())
+    assert sentence.startswith(f"{field}: Invalid value: null: no additions/deletions")
+
+
+def test_apparmor_annotations_stay_as_they_were() -> None:
+    key, new = "container.apparmor.security.beta.kubernetes.io/a", _pod()
+    new["metadata"]["annotations"] = {key: "unconfined"}
+    assert _updated(_pod(), new) == [f"metadata.annotations[{key}]: Forbidden: may not add AppArmor annotations"]
+
+
+def test_a_status_names_real_addresses_and_conditions() -> None:
+    new = _pod()
+    new["status"] |= {
+        "podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}],
+        "hostIP": "10.0.0.3",
+        "hostIPs": [{"ip": "x"}],
+        "conditions": [{"type": "Ready"}, {"type": "-"}],
+        "observedGeneration": -1,
+    }
+    found = [sentence.partition(" (e.g. ")[0] for sentence in _updated(_pod(), new, "status")]
+    assert found == [
+        'status.conditions[1].Type: Invalid value: "-": name part must consist of alphanumeric characters, '
+        "'-', '_' or '.', and must start and end with an alphanumeric character",
+        "status.observedGeneration: Invalid value: -1: must be a non-negative integer",
+        'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.2"}]: may specify no more than one IP for each IP family',
+        'status.hostIPs[0].ip: Invalid value: "x": must be equal to `hostIP`',
+        'status.hostIPs[0]: Invalid value: "x": must be a valid IP address,',
+    ]
