@@ -315,14 +315,14 @@ class _Diagnosis:
         seen: set[str] = set()
         for key, item in value.pairs if isinstance(value, Repeated) else value.items():
             if key not in known:
-                yield f'unknown field "{path}{key}"'
-                continue
-            if key in seen:
+                if key not in seen:
+                    yield f'unknown field "{path}{key}"'
+            elif key in seen:
                 yield f'duplicate field "{path}{key}"'
             seen.add(key)
-            if item is not None:
-                where = f"{model.rpartition('.')[2]}.{go_path}{key}"
-                yield from self._value(known[key].type, item, f"{path}{key}", f"{go_path}{key}", where)
+            if item is not None and key in known:
+                go_key = f"{go_path}{_embedded(model, key)}{key}"
+                yield from self._value(known[key].type, item, f"{path}{key}", go_key, f"{model.rpartition('.')[2]}.{go_key}")
 
     def _value(self, kind: schema.Type, value: Any, path: str, go_path: str, where: str) -> Iterator[str]:
         if not kind.shape and kind.base in schema.SCALARS:
@@ -356,6 +356,32 @@ class _Diagnosis:
             raise _bad_type(error.found, where, kind.go_name or error.wanted) from error
         except ValueError as error:
             raise errors.BadRequest(str(error)) from error
+
+
+_PROBE_NUMBERS = (
+    *("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"),
+    "terminationGracePeriodSeconds",
+)
+_OF_VOLUMES = (
+    *("capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions", "volumeMode"),
+    *("nodeAffinity", "volumeAttributesClassName"),
+)
+# Structs that Go embeds: the API does not show them, its complaints about types do.
+_EMBEDDED: dict[str, tuple[str, frozenset[str]]] = {
+    "Volume": ("VolumeSource.", frozenset({"name"})),
+    "EphemeralContainer": ("EphemeralContainerCommon.", frozenset({"targetContainerName"})),
+    "Probe": ("ProbeHandler.", frozenset(_PROBE_NUMBERS)),
+    "PersistentVolumeSpec": ("PersistentVolumeSource.", frozenset(_OF_VOLUMES)),
+}
+_REFERENCES = frozenset(f"{what}{kind}" for what in ("ConfigMap", "Secret") for kind in ("EnvSource", "KeySelector", "Projection"))
+
+
+def _embedded(model: str, key: str) -> str:
+    """``VolumeSource.`` for what is a field of that; "" for the model's own."""
+    if key == "name" and (model in _REFERENCES or model == "ConfigMapVolumeSource"):
+        return "LocalObjectReference."
+    struct, own = _EMBEDDED.get(model, ("", frozenset()))
+    return "" if key in own else struct
 
 
 def _bad_type(found: str, where: str, wanted: str) -> errors.BadRequest:

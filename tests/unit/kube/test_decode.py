@@ -53,13 +53,29 @@ def test_nulls_are_as_if_absent() -> None:
         ({"restartPolicy": 1}, "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
         ({"containers": {}}, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
         ({"containers": ["x"]}, "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type v1.Container"),
+        (
+            {"volumes": [{"name": "v", "configMap": {"name": 5}}]},
+            "json: cannot unmarshal number into Go struct field "
+            "ConfigMapVolumeSource.spec.volumes.VolumeSource.configMap.LocalObjectReference.name of type string",
+        ),
+        (
+            {"ephemeralContainers": [{"name": 5}]},
+            "json: cannot unmarshal number into Go struct field "
+            "EphemeralContainer.spec.ephemeralContainers.EphemeralContainerCommon.name of type string",
+        ),
+        (
+            {"containers": [{"livenessProbe": {"exec": 5}}]},
+            "json: cannot unmarshal number into Go struct field "
+            "Probe.spec.containers.livenessProbe.ProbeHandler.exec of type v1.ExecAction",
+        ),
         ({"priority": 1.5}, "json: cannot unmarshal number 1.5 into Go struct field PodSpec.spec.priority of type int32"),
         ({"priority": 2**31}, f"json: cannot unmarshal number {2**31} into Go struct field PodSpec.spec.priority of type int32"),
         ({"nodeSelector": []}, "json: cannot unmarshal array into Go struct field PodSpec.spec.nodeSelector of type map[string]string"),
         ({"overhead": {"cpu": True}}, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
         (
             {"containers": [{"livenessProbe": {"httpGet": {"port": True}}}]},
-            "json: cannot unmarshal bool into Go struct field HTTPGetAction.spec.containers.livenessProbe.httpGet.port of type int32",
+            "json: cannot unmarshal bool into Go struct field "
+            "HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.port of type int32",
         ),
         (
             {"containers": [{"ports": [{"containerPort": 80, "protocol": 6}]}]},
