@@ -43,11 +43,13 @@ def settle(call: Call, old: JSON, wanted: JSON, entries: list[JSON] | None = Non
 
 
 def _admit(call: Call, old: JSON, wanted: JSON) -> None:
-    from podspace.kube import admission, resources
+    from podspace.kube import admission, resources, services
 
     match call.target.resource.kind:
         case "Pod":
             admission.admit_pod_update(wanted, old)
+        case "Service" if (old.get("spec") or {}).get("type") == "ExternalName":
+            services.allocate(wanted, {(one.get("spec") or {}).get("clusterIP", "") for one in call.store.list("services")[0]})
         case "PersistentVolumeClaim":
             admission.admit_claim_update(wanted, old, call.store.list(resources.STORAGECLASSES.qualified)[0])
 

@@ -78,12 +78,35 @@ def _refuse(obj: JSON, report: Report) -> None:
 
 
 def keep(new: JSON, old: JSON) -> None:
-    """A manifest does not repeat the address that was given when the Service was made."""
+    """A manifest does not repeat the address that was given when the Service was made; what its new type has no use for goes."""
     spec, before = new["spec"], old.get("spec") or {}
     for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
         if field in before and spec.get("type") != "ExternalName":
             spec.setdefault(field, before[field])
+    if spec.get("clusterIP") and spec["clusterIP"] != before.get("clusterIP") and spec.get("clusterIPs") == before.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    for fields in _useless(spec, before):
+        if all(spec.get(field) == before.get(field) for field in fields):  # else the client means it, and is refused
+            for field in fields:
+                spec.pop(field, None)
+    ported = ("NodePort", "LoadBalancer")
+    was, is_now = ({port.get("nodePort") for port in one.get("ports") or ()} for one in (before, spec))
+    if before.get("type") in ported and spec.get("type") not in ported and was == is_now:
+        spec["ports"] = [{name: value for name, value in port.items() if name != "nodePort"} for port in spec.get("ports") or ()]
     new["spec"] = schema.ordered("ServiceSpec", spec)
+
+
+def _useless(spec: JSON, before: JSON) -> Iterable[tuple[str, ...]]:
+    """What may have been filled in for the old type and means nothing for the new one."""
+    kind, was = spec.get("type"), before.get("type")
+    if kind == "ExternalName" and was != kind:
+        yield from (("clusterIP", "clusterIPs"), ("ipFamilies",), ("ipFamilyPolicy",))
+    if was == "LoadBalancer" and kind != was:
+        yield from (("allocateLoadBalancerNodePorts",), ("loadBalancerClass",))
+    if validation_services.externally_accessible(before) and not validation_services.externally_accessible(spec):
+        yield ("externalTrafficPolicy",)
+    if validation_services.needs_health_check(before) and not validation_services.needs_health_check(spec):
+        yield ("healthCheckNodePort",)
 
 
 def _free(taken: Collection[str]) -> Iterable[ipaddress.IPv4Address]:

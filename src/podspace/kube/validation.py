@@ -29,6 +29,12 @@ from podspace.kube.json import JSON
 from podspace.kube.validation_report import Report
 
 _NAME_RULES: dict[str, names.Rule] = {"Namespace": names.label, "Service": names.label}
+_CHECKED_AGAIN = frozenset(  # kinds whose rules for updates include those for new ones' metadata
+    (
+        *("Pod", "ConfigMap", "Secret", "ServiceAccount", "LimitRange"),
+        *("PersistentVolume", "PersistentVolumeClaim", "StorageClass", "RuntimeClass"),
+    )
+)
 _PLAIN_FINALIZERS = frozenset({"Lease", "RuntimeClass"})
 _CREATE: dict[str, Callable[[Report, JSON], None]] = {
     "Pod": validation_pod.spec_rules,
@@ -56,8 +62,8 @@ _UPDATE: dict[tuple[str, str], Callable[[Report, JSON, JSON], None]] = {
     ("Secret", ""): validation_kinds.secret_update,
     ("Node", ""): validation_kinds.node_update,
     ("LimitRange", ""): lambda report, new, _: validation_limits.limit_range(report, new),
-    ("ResourceQuota", ""): lambda report, new, _: validation_limits.quota(report, new),
-    ("Service", ""): lambda report, new, _: validation_services.service(report, new),
+    ("ResourceQuota", ""): validation_limits.quota_update,
+    ("Service", ""): validation_services.service_update,
     ("PersistentVolume", ""): validation_storage.volume_update,
     ("PersistentVolumeClaim", ""): validation_storage.claim_update,
     ("PriorityClass", ""): validation_classes.priority_class_update,
@@ -84,7 +90,7 @@ def validate_update(kind: str, new: JSON, old: JSON, subresource: str = "") -> l
     plain = kind in _PLAIN_FINALIZERS
     _metadata(report, kind, new, any_kind=True)
     validation_metadata.validate_update(report, new.get("metadata") or {}, old.get("metadata") or {}, plain_finalizers=plain)
-    if (kind, subresource) != ("Pod", "status"):
+    if kind in _CHECKED_AGAIN and (kind, subresource) != ("Pod", "status"):
         _metadata(report, kind, new)
     rules = _UPDATE.get((kind, subresource))
     if rules is not None:

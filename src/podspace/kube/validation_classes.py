@@ -66,5 +66,6 @@ def runtime_class(report: Report, obj: JSON) -> None:
 
 
 def runtime_class_update(report: Report, new: JSON, old: JSON) -> None:
+    runtime_class(report, new)
     if new.get("handler") != old.get("handler"):
         report.invalid("handler", new.get("handler", ""), IMMUTABLE)

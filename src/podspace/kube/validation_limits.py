@@ -12,6 +12,7 @@ from podspace.kube import amounts, names, validation_resources
 from podspace.kube.amounts import Amounts
 from podspace.kube.json import JSON
 from podspace.kube.quantity import BILLION, Quantity
+from podspace.kube.validation_metadata import IMMUTABLE
 from podspace.kube.validation_report import Report
 
 _TYPES = ("Container", "PersistentVolumeClaim", "Pod")
@@ -113,6 +114,14 @@ def quota(report: Report, obj: JSON) -> None:
             report.invalid("spec.scopes", scopes, _WRONG_RESOURCE)
     _conflicts(report, scopes, scopes)
     _selector(report, spec.get("scopeSelector") or {}, hard, scopes)
+
+
+def quota_update(report: Report, new: JSON, old: JSON) -> None:
+    """What a quota is about stays; how much it allows may change."""
+    quota(report, new)
+    before, after = ((one.get("spec") or {}).get("scopes") or [] for one in (old, new))
+    if sorted(set(before)) != sorted(set(after)):
+        report.invalid("spec.scopes", after or None, IMMUTABLE)
 
 
 def _selector(report: Report, selector: JSON, hard: dict[str, str], scopes: list[str]) -> None:

@@ -155,6 +155,16 @@ def node_selector(report: Report, selector: JSON, field: str) -> None:
         _node_term(report, term, f"{field}.nodeSelectorTerms[{index}]", check_values=True)
 
 
+def go_term(term: JSON) -> JSON:
+    """As Go shows the struct."""
+    shown: JSON = {}
+    for name, title in (("matchExpressions", "MatchExpressions"), ("matchFields", "MatchFields")):
+        given = term.get(name)
+        fields = (("Key", "key", ""), ("Operator", "operator", ""), ("Values", "values", None))
+        shown[title] = given and [{goes: one.get(key, nothing) for goes, key, nothing in fields} for one in given]
+    return shown
+
+
 def _weight(report: Report, term: JSON, path: str) -> None:
     if not 1 <= term.get("weight", 0) <= 100:
         report.invalid(f"{path}.weight", term.get("weight", 0), "must be in the range 1-100")

@@ -56,6 +56,21 @@ def service(report: Report, obj: JSON) -> None:
     _policies(report, spec, kind)
 
 
+def service_update(report: Report, new: JSON, old: JSON) -> None:
+    service(report, new)
+    before, after = (one.get("spec") or {} for one in (old, new))
+    if "ExternalName" in (before.get("type"), after.get("type")):
+        return
+    was, is_now = (spec.get("clusterIPs") or [] for spec in (before, after))
+    if was and not is_now:
+        report.invalid("spec.clusterIPs[0]", None, "primary clusterIP can not be unset")
+    elif was and was[0] != is_now[0]:
+        report.invalid("spec.clusterIPs[0]", is_now, "may not change once set")
+    same_type = before.get("type") == after.get("type") == "LoadBalancer"
+    if same_type and before.get("loadBalancerClass") != after.get("loadBalancerClass"):
+        report.invalid("spec.loadBalancerClass", after.get("loadBalancerClass"), "may not change once set")
+
+
 def related(report: Report, spec: JSON) -> None:
     """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy, which a real server looks at before it gives out addresses, too."""
     if spec.get("type") == "ExternalName":
@@ -183,7 +198,7 @@ def _policies(report: Report, spec: JSON, kind: str) -> None:
             report.invalid("spec.externalTrafficPolicy", outer, "may only be set for externally-accessible services")
     else:
         report.one_of("spec.externalTrafficPolicy", outer, _POLICIES)
-    if kind != "LoadBalancer" or outer != "Local":
+    if not needs_health_check(spec):
         if check_port:
             words = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
             report.invalid("spec.healthCheckNodePort", check_port, words)
@@ -198,6 +213,10 @@ def _policies(report: Report, spec: JSON, kind: str) -> None:
 def externally_accessible(spec: JSON) -> bool:
     kind = spec.get("type")
     return kind in ("LoadBalancer", "NodePort") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def needs_health_check(spec: JSON) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def warnings(obj: JSON) -> list[str]:

@@ -155,6 +155,18 @@ def volume_update(report: Report, new: JSON, old: JSON) -> None:
     old_mode, new_mode = ((one.get("spec") or {}).get("volumeMode") for one in (old, new))
     if old_mode != new_mode:
         report.invalid("volumeMode", new_mode, IMMUTABLE)
+    was, is_now = ((one.get("spec") or {}).get("nodeAffinity") for one in (old, new))
+    if was is not None and was != is_now:
+        report.invalid("nodeAffinity", _go_affinity(is_now), f"{IMMUTABLE}, except for updating from beta label to GA")
+
+
+def _go_affinity(affinity: JSON | None) -> JSON | None:
+    """As Go shows the struct."""
+    if affinity is None:
+        return None
+    required = affinity.get("required")
+    terms = [validation_scheduling.go_term(term) for term in (required or {}).get("nodeSelectorTerms") or ()]
+    return {"Required": None if required is None else {"NodeSelectorTerms": terms}}
 
 
 def storage_class(report: Report, obj: JSON) -> None:
@@ -197,11 +209,9 @@ def _topologies(report: Report, terms: list[JSON]) -> None:
 
 def storage_class_update(report: Report, new: JSON, old: JSON) -> None:
     storage_class(report, new)
-    for field in ("parameters", "provisioner", "reclaimPolicy"):
+    for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
         if (new.get(field) or None) != (old.get(field) or None):
-            report.forbidden(field, f"updates to {field} are forbidden.")
-    if new.get("volumeBindingMode") != old.get("volumeBindingMode"):
-        report.invalid("volumeBindingMode", new.get("volumeBindingMode"), IMMUTABLE)
+            report.invalid(field, new.get(field, "" if field == "provisioner" else None), IMMUTABLE)
 
 
 def sources_of(spec: JSON) -> list[str]:

@@ -297,23 +297,15 @@ def _grown_affinity(report: Report, after: JSON, before: JSON) -> None:
     field = f"spec.affinity.nodeAffinity.{required}.nodeSelectorTerms"
     if was and len(terms) != len(was):
         words = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        report.invalid(field, [_go_term(term) for term in terms] or None, words)
+        report.invalid(field, [validation_scheduling.go_term(term) for term in terms] or None, words)
         return
     for index, (is_now, earlier) in enumerate(zip(terms, was, strict=False)):
         lists = [(is_now.get(name) or [], earlier.get(name) or []) for name in ("matchExpressions", "matchFields")]
         emptied = all(not old for _, old in lists) and any(new for new, _ in lists)
         if emptied or any(new[: len(old)] != old for new, old in lists):
-            report.invalid(f"{field}[{index}]", _go_term(is_now), "only additions are allowed (no mutations or deletions)")
-
-
-def _go_term(term: JSON) -> JSON:
-    """As Go shows the struct."""
-    shown: JSON = {}
-    for name, title in (("matchExpressions", "MatchExpressions"), ("matchFields", "MatchFields")):
-        given = term.get(name)
-        fields = (("Key", "key", ""), ("Operator", "operator", ""), ("Values", "values", None))
-        shown[title] = given and [{goes: one.get(key, nothing) for goes, key, nothing in fields} for one in given]
-    return shown
+            report.invalid(
+                f"{field}[{index}]", validation_scheduling.go_term(is_now), "only additions are allowed (no mutations or deletions)"
+            )
 
 
 def _restore(spec: JSON, before: JSON, field: str) -> None:

@@ -356,3 +356,16 @@ def test_a_quota_does_not_take_a_clients_word_for_what_is_used() -> None:
         assert (made.status, made.json["status"]) == (201, {})
 
     played(scene)
+
+
+def test_a_service_that_was_a_name_gets_an_address_with_its_new_type() -> None:
+    async def scene(client: Client) -> None:
+        services = "/api/v1/namespaces/default/services"
+        made = await client.post(services, {"metadata": {"name": "s"}, "spec": {"type": "ExternalName", "externalName": "a.b"}})
+        assert (made.status, "clusterIP" in made.json["spec"]) == (201, False)
+        change = {"spec": {"type": "ClusterIP", "externalName": None, "ports": [{"port": 80}]}}
+        changed = await client.patch(f"{services}/s", change, "merge")
+        assert (changed.status, changed.json["spec"]["ipFamilies"]) == (200, ["IPv4"])
+        assert changed.json["spec"]["clusterIPs"] == [changed.json["spec"]["clusterIP"]]
+
+    played(scene)

@@ -68,3 +68,39 @@ def test_pods_are_told_of_services_in_both_ways() -> None:
         "WEB_FRONT_PORT_53_UDP_PORT": "53",
         "WEB_FRONT_PORT_53_UDP_ADDR": "10.96.1.1",
     }
+
+
+def _changed(old: JSON, **spec: Any) -> JSON:
+    new = {**old, "spec": {**old["spec"], **spec}}
+    defaults.apply("Service", new)
+    services.keep(new, old)
+    return new
+
+
+def _made(**spec: Any) -> JSON:
+    made: JSON = {"metadata": {"name": "s", "namespace": "default"}, "spec": {"ports": [{"port": 80}], **spec}}
+    defaults.apply("Service", made)
+    services.allocate(made, ())
+    return made
+
+
+def _refused(new: JSON, old: JSON) -> list[str]:
+    return [cause.sentence() for cause in validation.validate_update("Service", new, old)]
+
+
+def test_another_type_leaves_behind_what_it_has_no_use_for() -> None:
+    old = _made(type="LoadBalancer", ports=[{"port": 80, "nodePort": 30000}], loadBalancerClass="a/b")
+    assert old["spec"]["externalTrafficPolicy"] == "Cluster"
+    new = _changed(old, type="ClusterIP")
+    assert _refused(new, old) == []
+    assert not new["spec"].keys() & {"externalTrafficPolicy", "allocateLoadBalancerNodePorts", "loadBalancerClass"}
+    assert new["spec"]["ports"] == [{"protocol": "TCP", "port": 80, "targetPort": 80}] or "nodePort" not in new["spec"]["ports"][0]
+    named = _changed(old, type="ExternalName", externalName="a.b")
+    assert _refused(named, old) == []
+    assert not named["spec"].keys() & {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}
+
+
+def test_an_address_stays() -> None:
+    old = _made()
+    new = _changed(old, clusterIP="10.96.7.7")
+    assert _refused(new, old) == ['spec.clusterIPs[0]: Invalid value: ["10.96.7.7"]: may not change once set']
