@@ -10,14 +10,15 @@ import base64
 import binascii
 import re
 
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(?:.*?\n)??[A-Za-z0-9+/=\s]*-----END \1-----", re.DOTALL)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\r?\n")
+_MOST_BLOCKS = 100  # of a Secret that is all beginnings: each is looked for its end
 _CERTIFICATE = b"CERTIFICATE"
 _KEY = b"PRIVATE KEY"
 
 
 def complaint(certificate: str, key: str) -> str:
     """What a server would say; "" if all is well. Both in base64, as in the Secret."""
-    certificates, keys = ([(match[1], match[0]) for match in _BLOCK.finditer(_decoded(text))] for text in (certificate, key))
+    certificates, keys = (_blocks(_decoded(text)) for text in (certificate, key))
     if words := _certificate_missing([kind for kind, _ in certificates]) or _key_missing([kind for kind, _ in keys]):
         return f"tls: {words}"
     first = next(block for kind, block in certificates if kind == _CERTIFICATE)
@@ -29,6 +30,21 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text)
     except binascii.Error:
         return b""
+
+
+def _blocks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Type and text of each PEM block."""
+    found, position = [], 0
+    for _ in range(_MOST_BLOCKS):
+        begin = _BEGIN.search(data, position)
+        if begin is None:
+            break
+        last = b"-----END " + begin[1] + b"-----"
+        end = data.find(last, begin.end())
+        position = begin.end() if end < 0 else end + len(last)
+        if end >= 0:
+            found.append((begin[1], data[begin.start() : position]))
+    return found
 
 
 def _certificate_missing(kinds: list[bytes]) -> str:

@@ -20,7 +20,7 @@ _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _LOCALHOST = "localhost/"
 _SECCOMP_VALUES = {"RuntimeDefault": ("runtime/default", "docker/default"), "Unconfined": ("unconfined",)}
 _APPARMOR_VALUES = {"RuntimeDefault": ("runtime/default",), "Unconfined": ("unconfined",)}
-_COST = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_COST = re.compile(r"0|-?[1-9][0-9]{0,9}", re.ASCII)
 
 
 def of_pod(report: Report, annotations: JSON, spec: JSON) -> None:

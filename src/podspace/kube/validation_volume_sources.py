@@ -24,6 +24,7 @@ _ISCSI_NAMES = {
     "eui": re.compile(r"eui.[0-9A-Za-z]{16}"),
     "naa": re.compile(r"naa.[0-9A-Za-z]{32}"),
 }
+_LONGEST_ISCSI_NAME = 1024  # of a name there is no other bound for; RFC 3720 has 223
 _ISCSI_STARTS = " starting with iqn, eui, or naa"
 ISCSI_LIMIT = 64
 ISCSI_TOO_LONG = (
@@ -99,7 +100,7 @@ def _iscsi_name(report: Report, name: str, field: str) -> None:
     form = _ISCSI_NAMES.get(name[:3])
     if form is None:
         report.invalid(field, name, f"must be valid format{_ISCSI_STARTS}")
-    elif not form.fullmatch(name):
+    elif len(name) > _LONGEST_ISCSI_NAME or not form.fullmatch(name):
         report.invalid(field, name, "must be valid format")
 
 

@@ -37,6 +37,11 @@ def test_what_does_not_fit_is_told_in_gos_words() -> None:
     assert tls_pair.complaint(garbage, key) == "x509: malformed certificate"
 
 
+def test_a_secret_of_beginnings_alone_is_no_work() -> None:
+    hostile = base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" * 40_000).decode()
+    assert tls_pair.complaint(hostile, hostile) == "tls: failed to find any PEM data in certificate input"
+
+
 def test_a_secret_of_that_type_is_warned_of() -> None:
     secret = {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ==", "tls.key": "YQ=="}}
     assert validation.warnings("Secret", secret) == ["tls: failed to find any PEM data in certificate input"]
