@@ -65,10 +65,10 @@ def test_a_config_map_that_is_missing_is_named_and_its_coming_starts_the_contain
 
 
 def test_a_field_that_is_not_honoured_yet_is_named_and_the_pod_is_not_run(podspace: Server) -> None:
-    podspace.apply(pod("windows", securityContext={"windowsOptions": {"runAsUserName": "me"}}))
-    podspace.wait_for("windows", "{.status.conditions[0].reason}=Unschedulable")
-    assert "spec.containers[0].securityContext.windowsOptions" in podspace.kubectl("describe", "pod", "windows")
-    podspace.kubectl("delete", "pod", "windows")
+    podspace.apply(pod("labelled", securityContext={"seLinuxOptions": {"type": "me"}}))
+    podspace.wait_for("labelled", "{.status.conditions[0].reason}=Unschedulable")
+    assert "spec.containers[0].securityContext.seLinuxOptions.type" in podspace.kubectl("describe", "pod", "labelled")
+    podspace.kubectl("delete", "pod", "labelled")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def everything(node: Server) -> None:
         pod("message-log", box("echo in the log; exit 2", terminationMessagePolicy="FallbackToLogsOnError")),
         pod("message-long", box("yes | head -c 10000 > /dev/termination-log; exit 1")),
         pod("no-binary", {"name": "c", "image": pods.IMAGE, "command": ["/no/such"]}),
-        pod("pinned", box("exit 0"), nodeName=pods.node_name(node), securityContext={"windowsOptions": {"runAsUserName": "me"}}),
+        pod("pinned", box("exit 0"), nodeName=pods.node_name(node), securityContext={"seLinuxOptions": {"type": "me"}}),
         pod("elsewhere", box("exit 0"), schedulerName="other"),
         pod("huge", box("exit 0", resources={"requests": {"memory": "1000Ti", "cpu": "1000"}})),
     )
@@ -152,7 +152,10 @@ def test_a_program_that_is_not_there_is_told_in_the_runtimes_words(node: Server)
 def test_a_pod_bound_by_hand_is_refused_if_it_needs_what_is_not_done(node: Server) -> None:
     node.wait_for("pinned", "{.status.phase}=Failed")
     status = node.pod("pinned")["status"]
-    assert status["message"] == "Pod was rejected: podspace does not honour spec.securityContext.windowsOptions (this machine runs Linux)"
+    assert (
+        status["message"]
+        == "Pod was rejected: podspace does not honour spec.securityContext.seLinuxOptions.type (podspace labels nothing for SELinux)"
+    )
     assert "containerStatuses" not in status
 
 

@@ -103,7 +103,7 @@ def test_a_pod_that_takes_too_long_has_failed(node: Server) -> None:
         status = node.pod(name)["status"]
         assert status["reason"] == "DeadlineExceeded"
         assert status["message"] == "Pod was active on the node longer than the specified deadline"
-        assert pods.wait_told(node, name, "DeadlineExceeded") == [status["message"]]
+        assert set(pods.wait_told(node, name, "DeadlineExceeded")) == {status["message"]}  # again by a server that came back meanwhile
     assert pods.container_status(node, "late")["state"]["terminated"]["exitCode"] == 0, "it had its grace"
 
 
