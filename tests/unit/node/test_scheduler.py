@@ -53,6 +53,11 @@ def test_a_cordoned_or_tainted_node_takes_only_what_tolerates_it() -> None:
     assert misfit({"tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}]}, tainted) is None
 
 
+def test_what_means_nothing_on_linux_is_no_reason_to_refuse() -> None:
+    harmless = {"windowsOptions": {"runAsUserName": "x", "hostProcess": True}, "seLinuxOptions": {"level": "s0"}}
+    assert misfit({"securityContext": harmless, "containers": [{"name": "c", "securityContext": harmless}]}) is None
+
+
 def test_what_is_not_honoured_is_named_and_not_run() -> None:
     labels = {"seLinuxOptions": {"type": "x"}}
     said = misfit({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}], "securityContext": labels})
