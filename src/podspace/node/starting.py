@@ -179,6 +179,7 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
     observed = pod_state.observe(context.engine, pod, state)
     if observed.sandbox is None:
         return time.monotonic()
+    await _remove_unstarted(context, observed.containers.get(container.name))
     before = pod_state.newest_instance(context.engine, pod, container.name)
     _advance_back_off(context, pod, state, container, observed.containers.get(container.name))
     try:
@@ -200,6 +201,12 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
     context.recorder.normal(pod.raw, "Started", "Container started", field_path=container.field_path)
     hooks.begin(pod, container, created, pod_state.address(context, pod, observed))
     return time.monotonic() if container.role is Role.SIDECAR else None  # it makes way for what comes next by running, not by ending
+
+
+async def _remove_unstarted(context: NodeContext, left: ContainerStatus | None) -> None:
+    """A former server that ended between creating a container and starting it leaves one that waits for ever."""
+    if left is not None and left.state is ContainerState.CREATED:
+        await context.engine.remove_container(left.id)
 
 
 def _tell_missing_secrets(context: NodeContext, pod: Pod) -> None:

@@ -191,6 +191,25 @@ def test_a_runtime_that_fails_is_told_of_and_pods_can_be_deleted_all_the_same(ro
         server.wait_ready("p")
 
 
+def test_a_server_that_ends_between_creating_and_starting_leaves_no_container_that_waits(
+    root: Path, registries_conf: Path, tmp_path: Path
+) -> None:
+    script, real = tmp_path / "crun-slow", shutil.which("crun")
+    working = f'exec {real} "$@"\n'
+    script.write_text(f'#!/bin/sh\nfor word; do [ "$word" = start ] && exec sleep 3; done\n{working}')
+    script.chmod(0o755)
+    with servers.running(root, registries_conf=registries_conf, flags=("--oci-runtime", str(script))) as server:
+        server.apply(manifests.shared("p"))
+        created = eventually(lambda: [instance for instance in truth.instances(server.paths) if instance.pid])
+        server.kill()
+        replace(script, f"#!/bin/sh\n{working}")
+        server.start()
+        server.wait_ready("p")
+        assert eventually(lambda: not truth.violations(server.paths, [server.pod("p")]))
+        assert created[0].id not in {instance.id for instance in truth.instances(server.paths)}
+        assert [status["restartCount"] for status in truth.statuses(server.pod("p"))] == [0, 0]
+
+
 def replace(script: Path, text: str) -> None:
     fresh = script.with_suffix(".new")
     fresh.write_text(text)
