@@ -26,6 +26,7 @@ from podspace.node import admission, log_rotation, network_condition, registrati
 from podspace.node.backoff import Backoff
 from podspace.node.claim_controller import ClaimController
 from podspace.node.context import NodeContext
+from podspace.node.fieldpath import NodeFacts
 from podspace.node.image_gc import ImageGarbage
 from podspace.node.meter import PodMeter
 from podspace.node.recorder import Recorder
@@ -177,6 +178,24 @@ def _api_server(
     )
 
 
+def _agent(
+    settings: Settings, store: Store, engine: Engine, images: Images, recorder: Recorder, facts: NodeFacts, signer: tokens.Signer
+) -> NodeAgent:
+    context = NodeContext(
+        settings=settings,
+        store=store,
+        engine=engine,
+        images=images,
+        recorder=recorder,
+        facts=facts,
+        crashes=Backoff(),
+        pulls=Backoff(),
+        signer=signer,
+        policy=admission.Policy(allowed_sysctls=sysctls.patterns(settings.allowed_unsafe_sysctls), apparmor=apparmor.is_enabled()),
+    )
+    return NodeAgent(context)
+
+
 @contextlib.asynccontextmanager
 async def _above(settings: Settings, store: Store, engine: Engine, images: Images) -> AsyncIterator[NodeAgent]:
     """What is above the engine: the agent and the front doors."""
@@ -187,19 +206,7 @@ async def _above(settings: Settings, store: Store, engine: Engine, images: Image
     signer = tokens.Signer(settings.paths.certificates)
     binding = Recorder(store, component="persistentvolume-controller")
     claims = ClaimController(store, binding, folder=settings.paths.volumes, node_name=facts.name)
-    context = NodeContext(
-        settings=settings,
-        store=store,
-        engine=engine,
-        images=images,
-        recorder=kubelet,
-        facts=facts,
-        crashes=Backoff(),
-        pulls=Backoff(),
-        signer=signer,
-        policy=admission.Policy(allowed_sysctls=sysctls.patterns(settings.allowed_unsafe_sysctls), apparmor=apparmor.is_enabled()),
-    )
-    agent = NodeAgent(context)
+    agent = _agent(settings, store, engine, images, kubelet, facts, signer)
     mapped = not await engine.missing_for_user_namespaces()
     abilities = registration.Abilities(user_namespaces=mapped, huge_pages=engine.counts_huge_pages)
     node = registration.Registration(store, settings, facts, abilities, runtime_version=engine.runtime_name)

@@ -104,7 +104,7 @@ def decide(pod: Pod, observed: Observed, *, now: float, due: Due) -> Plan:
     starts, initialized = _next_init(pod, observed)
     if initialized:
         starts += [c for c in pod.containers if wants_start(c, observed)]
-    starts += [c for c in pod.ephemeral_containers if c.name not in observed.containers]
+    starts += [c for c in pod.ephemeral_containers if _is_unstarted(observed.containers.get(c.name))]
     plan = _hold_back(starts, observed, now, due)
     return dataclasses.replace(plan, start=_in_turn(plan.start, observed), stop=_stops(pod, observed))
 
@@ -176,11 +176,14 @@ def _lives_on(container: Container, observed: Observed) -> bool:
 def wants_start(container: Container, observed: Observed) -> bool:
     """Whether the container should be running and is not."""
     status = observed.containers.get(container.name)
-    if status is None:
-        return True
-    if status.state is not ContainerState.EXITED:
-        return status.state is ContainerState.CREATED
+    if status is None or status.state is not ContainerState.EXITED:
+        return _is_unstarted(status)
     return observed.starts_anew(status) or restarts(container, status)
+
+
+def _is_unstarted(status: ContainerStatus | None) -> bool:
+    """Not there, or left behind by a server that ended before it could start it."""
+    return status is None or status.state is ContainerState.CREATED
 
 
 def restarts(container: Container, status: ContainerStatus) -> bool:

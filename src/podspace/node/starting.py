@@ -179,10 +179,10 @@ async def _start(context: NodeContext, pod: Pod, state: PodState, container: Con
     observed = pod_state.observe(context.engine, pod, state)
     if observed.sandbox is None:
         return time.monotonic()
-    await _remove_unstarted(context, observed.containers.get(container.name))
-    before = pod_state.newest_instance(context.engine, pod, container.name)
     _advance_back_off(context, pod, state, container, observed.containers.get(container.name))
     try:
+        await _remove_unstarted(context, observed.containers.get(container.name))
+        before = pod_state.newest_instance(context.engine, pod, container.name)
         config = await _configure(context, pod, state, container, observed, before, image, images)
         created = await context.engine.create_container(observed.sandbox.id, config)
     except ConfigError as error:

@@ -123,3 +123,9 @@ def test_an_ephemeral_container_starts_once_and_never_again() -> None:
     spec = {"ephemeralContainers": [{"name": "e", "image": "x"}]}
     assert names(plan(spec, seen(container("a"), container("b"))).start) == ["e"]
     assert plan(spec, seen(container("a"), container("b"), container("e", exit_code=1))).start == ()
+
+
+def test_a_container_that_was_made_and_never_started_is_made_anew_whatever_its_kind() -> None:
+    spec = {"ephemeralContainers": [{"name": "e", "image": "x"}], "restartPolicy": "Never"}
+    observed = seen(container("a", created_only=True), container("b"), container("e", created_only=True))
+    assert names(plan(spec, observed).start) == ["a", "e"]
