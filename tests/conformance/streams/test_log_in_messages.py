@@ -35,8 +35,8 @@ async def read(server: Server, container: str, *, most: int) -> bytes:
 
 
 def test_a_log_is_followed_to_its_end_and_may_be_left_before(podspace: Server) -> None:
-    spec = {"containers": [box("ends", SCRIPT), box("stays", f"{SCRIPT}; exec sleep 3600")]}
-    spec |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+    containers = [box("ends", SCRIPT), box("stays", f"{SCRIPT}; exec sleep 3600")]
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": containers}
     podspace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "logged"}, "spec": spec})
     podspace.wait_for("logged", "{.status.phase}=Running")
     assert asyncio.run(read(podspace, "ends", most=100)) == b"line 1\nline 2\nline 3\n"

@@ -40,7 +40,7 @@ TYPES: Types = {
     },
     "SELinuxOptions": {
         "level": kept(
-            "s0 is the level that everything has which is told none.",
+            "s0 is the level that everything has which is told none",
             but=refused(_SELINUX, when=lambda level, _: level != "s0", example="s0:c1,c2"),
         ),
         "role": refused(_SELINUX),
