@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podspace.kube import defaults, services, validation
+from podspace.kube import addresses, defaults, services, validation
 from podspace.kube.json import JSON
 
 
@@ -104,3 +104,9 @@ def test_an_address_stays() -> None:
     old = _made()
     new = _changed(old, clusterIP="10.96.7.7")
     assert _refused(new, old) == ['spec.clusterIPs[0]: Invalid value: ["10.96.7.7"]: may not change once set']
+
+
+def test_what_is_far_too_long_for_an_address_is_no_work() -> None:
+    for text in ("1" * 1_000_000, "1." * 500_000, "1" * 1_000_000 + "/8", "0" * 200 + "1.1.1.1"):
+        assert addresses.problem(text)
+        assert addresses.network_problem(text)
