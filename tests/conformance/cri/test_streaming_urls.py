@@ -24,10 +24,10 @@ def shell(machine: cri.Machine) -> tuple[str, str]:
     client = machine.client
     config = cri.sandbox_config("streams", machine.logs)
     sandbox = client.run_sandbox(config)
-    script = "while :; do nc -l -p 8080 -e cat; done"
-    return sandbox, client.run(
-        sandbox, config, cri.container_config("one", client.pull("busybox:1.28"), config, command=["sh", "-c", script])
-    )
+    wanted = cri.container_config("one", client.pull("busybox:1.28"), config, command=["nc", "-ll", "-p", "8080", "-e", "cat"])
+    container = client.run(sandbox, config, wanted)
+    client.output(container, "sh", "-c", "until netstat -ltn | grep -q :8080; do :; done")
+    return sandbox, container
 
 
 def exec_url(client: cri.Client, container: str, *argv: str, tty: bool = False, stdin: bool = False) -> str:

@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,7 +20,12 @@ from tests.support.server import Server, free_port, running
 
 pytestmark = pytest.mark.root
 
-ECHO = "exec nc -ll -p 80 -e echo hello"
+LISTENS = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
+
+
+def echo(word: str, **fields: Any) -> pods.Manifest:
+    """A container that says it to everyone who connects; ready when it listens."""
+    return box(f"exec nc -ll -p 80 -e echo {word}", readinessProbe=LISTENS, **fields)
 
 
 def ports(*wanted: tuple[int, str, str]) -> list[pods.Manifest]:
@@ -43,7 +49,7 @@ def test_a_port_of_the_host_leads_to_the_pod(node: Server) -> None:
     everywhere, here = free_port(), free_port()
     pods.create(
         node,
-        pod("ported", box(ECHO, ports=ports((everywhere, "TCP", ""), (here, "TCP", "127.0.0.1")))),
+        pod("ported", echo("hello", ports=ports((everywhere, "TCP", ""), (here, "TCP", "127.0.0.1")))),
         pod("neighbour", box("exec sleep 7200")),
     )
     node.wait_ready("ported")
@@ -147,11 +153,10 @@ def test_the_name_servers_of_a_cluster(root: Path, registries_conf: Path) -> Non
 def test_one_port_for_three_pods_at_different_addresses_and_protocols(node: Server) -> None:
     """As Kubernetes' own conformance test has it: 127.0.0.1, the node's address, and the latter with another protocol."""
     port, [host, *_] = free_port(), host_ips(node)
-    say = "exec nc -ll -p 80 -e echo"
     pods.create(
         node,
-        pod("port-a", box(f"{say} a", ports=ports((port, "TCP", "127.0.0.1")))),
-        pod("port-b", box(f"{say} b", ports=ports((port, "TCP", host)))),
+        pod("port-a", echo("a", ports=ports((port, "TCP", "127.0.0.1")))),
+        pod("port-b", echo("b", ports=ports((port, "TCP", host)))),
         pod("port-c", box(f"exec sleep 100{port}", ports=ports((port, "UDP", host)))),
     )
     for name in ("port-a", "port-b", "port-c"):
@@ -176,7 +181,7 @@ def process_of(*words: str) -> int:
 
 def test_a_sandbox_that_was_renewed_has_its_port_again(node: Server) -> None:
     port = free_port()
-    node.apply(pod("again", box(ECHO, ports=ports((port, "TCP", ""))), restartPolicy="Always", shareProcessNamespace=True))
+    node.apply(pod("again", echo("hello", ports=ports((port, "TCP", ""))), restartPolicy="Always", shareProcessNamespace=True))
     node.wait_ready("again")
     assert heard("127.0.0.1", port) == "hello"
     node.exec("again", "c", "kill", "-TERM", "1", check=False)  # /pause
@@ -189,7 +194,7 @@ def test_a_sandbox_that_was_renewed_has_its_port_again(node: Server) -> None:
 
 def test_port_forward_the_python_clients_way(node: Server) -> None:
     """A plain WebSocket whose request names the ports; two channels for each, which begin with its number."""
-    node.apply(pod("forwarded", box(ECHO)))
+    node.apply(pod("forwarded", echo("hello")))
     node.wait_ready("forwarded")
     path = "/api/v1/namespaces/default/pods/forwarded/portforward?ports=80,9"
 

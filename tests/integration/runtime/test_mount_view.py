@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +135,10 @@ def test_nothing_that_lives_on_keeps_the_hosts_mounts_busy(root: Path) -> None:
             await here.engine.remove_container(container)
         finally:
             syscalls.umount2(str(volume))  # refused were it busy
-        assert [procfs.cmdline(pid) for pid in procfs.pids() if str(volume) in _mountinfo(pid)] == []
+        until = time.monotonic() + 20  # another program may have a view of the machine for a moment
+        while keepers := [procfs.cmdline(pid) for pid in procfs.pids() if str(volume) in _mountinfo(pid)]:
+            assert time.monotonic() < until, keepers
+            await asyncio.sleep(0.1)
 
     rig.play(root, scene)
 
