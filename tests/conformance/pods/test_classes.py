@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from podspace.linux import procfs
 from tests.conformance.pods.test_resources import MIB, folder_of, limits, of_pod, read
 from tests.support import pods
 from tests.support.pods import box, pod
@@ -52,8 +53,8 @@ def test_a_runtime_class_brings_its_handler_overhead_and_place(tuned: Server) ->
     whole = of_pod(folder_of(tuned, "sandboxed"))
     assert (read(whole, "quota"), read(whole, "memory")) == ("35000", str(40 * MIB))
     identifier = pods.container_status(tuned, "sandboxed")["containerID"].removeprefix("podspace://")
-    keepers = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert any(f"--cid={identifier}".encode() in line and b"runc\0" in line for line in keepers if b"conmon" in line)
+    [keeper] = [said for pid in procfs.pids() if f"--cid={identifier}" in (said := procfs.cmdline(pid))]
+    assert any(Path(word).name == "runc" for word in keeper)
     pods.wait_for_event(tuned, "handled-by-nobody", "FailedCreatePodSandBox")
     words = 'Failed to create pod sandbox: no runtime for "nobody" is configured'
     assert any(message.startswith(words) for _, message in pods.told(tuned, "handled-by-nobody"))
