@@ -59,11 +59,14 @@ def parse(text: str) -> Reference:
     name, tag = _split_tag(rest)
     if _ID.fullmatch(rest):
         raise _invalid(text, f"repository name ({rest}) must be canonical: cannot specify 64-byte hexadecimal strings")
+    remote = _split_domain(text)[1].partition(":")[0]
+    if remote != remote.lower():
+        raise _invalid(text, f"repository name ({remote}) must be lowercase")
     domain, path = _split_domain(name)
     if tag is not None and not _TAG.fullmatch(tag):
         raise _invalid(text)
     if not _PATH.fullmatch(path):
-        raise _invalid(text, f"repository name ({path}) must be lowercase" if _PATH.fullmatch(path.lower()) else "")
+        raise _invalid(text)
     if not _DOMAIN.fullmatch(domain):
         raise _invalid(text)
     if len(path) > _MAX_NAME:

@@ -169,10 +169,10 @@ def _go_duration(seconds: float) -> str:
 
 async def _start(context: NodeContext, pod: Pod, state: PodState, container: Container, puller: Puller, hooks: PostStarts) -> float | None:
     """Bring up one container; return when to try again if it did not come up (None: when its pull ends, or never)."""
+    _tell_missing_secrets(context, pod)
     in_volumes = image_volumes.used_by(pod, container)
     verdict = puller.check_all(pod, (container, *in_volumes), credentials.of(pod, context.lookup))
     if verdict.images is None:
-        _tell_missing_secrets(context, pod)
         return _waits(state, container, verdict.problem, verdict.retry_at)
     image, *mounted = verdict.images
     images = {volume.volume: found for volume, found in zip(in_volumes, mounted, strict=True)}

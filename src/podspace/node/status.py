@@ -51,7 +51,11 @@ class Facts:
 def compute(pod: Pod, facts: Facts) -> JSON:
     """Return the new ``status``. Times of conditions that did not change are kept."""
     old: JSON = pod.raw.get("status") or {}
-    facts = dataclasses.replace(facts, message_limit_bytes=LIMIT_OF_POD_BYTES // len(pod.every_container()))
+    facts = dataclasses.replace(
+        facts,
+        message_limit_bytes=LIMIT_OF_POD_BYTES // len(pod.every_container()),
+        problems={} if pod.delete_by is not None else facts.problems,  # nothing waits to be started any more
+    )
     inits = [container_status.build(c, facts, waiting="PodInitializing") for c in pod.init_containers]
     default = "PodInitializing" if conditions.incomplete(pod, inits) else "ContainerCreating"
     mains = sorted((container_status.build(c, facts, waiting=default) for c in pod.containers), key=lambda s: str(s["name"]))

@@ -19,6 +19,8 @@ from podspace.runtime.model import ContainerState, ContainerStatus
 from podspace.wire.logoptions import LogOptions
 from podspace.wire.streams import Streams
 
+_IN_WORDS = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}  # as a kubelet tells of them
+
 
 class PodStreams:
     """Fulfils ``api.backend.Backend``."""
@@ -91,7 +93,5 @@ class PodStreams:
                 if entry["name"] != container or not waiting:
                     continue
                 reason = waiting.get("reason", "")
-                if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-                    return f'container "{container}" in pod "{pod.name}" is waiting to start: trying and failing to pull image'
-                return f'container "{container}" in pod "{pod.name}" is waiting to start: {reason}'
+                return f'container "{container}" in pod "{pod.name}" is waiting to start: {_IN_WORDS.get(reason, reason)}'
         return f'container "{container}" in pod "{pod.name}" is waiting to start: ContainerCreating'

@@ -206,6 +206,7 @@ def test_the_log_of_the_instance_before(kubectl: Kubectl, podspace: Server) -> N
     assert kubectl("logs", "again", "--previous") == "first\n"
     kubectl("delete", "pod", "again", "--now")
     assert 'previous terminated container "c" in pod "ma" not found' in kubectl("logs", "ma", "-c", "c", "--previous", status=1)
+    podspace.wait_for("noimg", "{.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff")
     assert "is waiting to start: trying and failing to pull image" in kubectl("logs", "noimg", status=1)
 
 

@@ -55,13 +55,12 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         reference.parse(text)
 
 
-def test_an_upper_case_repository_is_explained() -> None:
+@pytest.mark.parametrize(("text", "repository"), [("Nginx:1", "library/Nginx"), ("Nginx:!!", "library/Nginx"), ("r.io/-A", "-A")])
+def test_an_upper_case_repository_is_explained(text: str, repository: str) -> None:
     with pytest.raises(errors.BadRequest) as caught:
-        reference.parse("Nginx:1")
-    assert (
-        str(caught.value)
-        == 'couldn\'t parse image name "Nginx:1": invalid reference format: repository name (library/Nginx) must be lowercase'
-    )
+        reference.parse(text)
+    words = f"invalid reference format: repository name ({repository}) must be lowercase"
+    assert str(caught.value) == f'couldn\'t parse image name "{text}": {words}'
 
 
 def test_an_id_is_told_from_a_name() -> None:

@@ -66,6 +66,14 @@ def test_a_crashing_container_waits_and_shows_how_it_ended() -> None:
     assert conditions(made)["Ready"] == ("False", "ContainersNotReady")
 
 
+def test_nothing_of_a_deleted_pod_waits_to_be_started_again() -> None:
+    problems = {name: status.Problem(reason="CrashLoopBackOff", message="back-off 10s ...") for name in "ab"}
+    deleted = pod(deletionTimestamp="1970-01-01T00:20:00Z", deletionGracePeriodSeconds=30)
+    made = compute(container("a", exit_code=3, attempt=1), of=deleted, problems=problems)
+    assert states(made)["a"]["terminated"]["exitCode"] == 3
+    assert states(made)["b"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
 def test_an_image_that_is_not_there_keeps_the_pod_pending() -> None:
     made = compute(container("b"), problems={"a": status.Problem(reason="ErrImagePull", message="not found")})
     assert made["phase"] == "Pending"
