@@ -40,17 +40,18 @@ def make_rootfs(places: layout.Layout) -> Path:
 
 
 def show_as_pause(sandbox: records.Sandbox) -> None:
-    """Hide the argument from ``ps``, once the program has read it; until then nothing is done, and later steps call again.
+    """Hide the argument from ``ps``, once the program has parsed it; until then nothing is done, and later steps call again.
 
     Where the kernel refuses it stays visible.
     """
     if not sandbox.disguised:
         with contextlib.suppress(OSError):
-            if _is_waiting(sandbox.facts.pid):
+            if waits(sandbox.facts.pid):
                 sandbox.disguised = procfs.hide_arguments(sandbox.facts.pid, spec_sandbox.ARGUMENTS, keep=1)
 
 
-def _is_waiting(pid: int) -> bool:
-    """Whether it has opened the signalfd it then waits on: its arguments were parsed before."""
-    folder = f"/proc/{pid}/fd"
-    return any("signalfd" in os.readlink(f"{folder}/{name}") for name in os.listdir(folder))
+def waits(pid: int) -> bool:
+    """Whether it sleeps in a read of its signalfd, as it does for the rest of its life. It opens that before it parses its arguments:
+    blanked too early, they make it end. Source: proc_pid_syscall(5)."""
+    words = Path(f"/proc/{pid}/syscall").read_text().split()  # number and arguments of the call, or "running"
+    return len(words) > 1 and "signalfd" in os.readlink(f"/proc/{pid}/fd/{int(words[1], 16)}")
