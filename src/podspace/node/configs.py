@@ -82,7 +82,7 @@ def _hostname(pod: Pod, cluster_domain: str) -> str:
     if pod.spec.get("setHostnameAsFQDN") and name:
         if len(name) > _UTS_LIMIT:
             words = f"FQDN {name} is too long ({_UTS_LIMIT} characters is the max, {len(name)} characters requested)"
-            raise environment.ConfigError(f"Failed to construct FQDN from Pod hostname and cluster domain, {words}")
+            raise environment.ConfigError(f"failed to construct FQDN from pod hostname and cluster domain, {words}")
         return name
     return pod.hostname
 

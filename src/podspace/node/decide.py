@@ -67,6 +67,8 @@ class Stop:
 
     @property
     def words(self) -> str:
+        if self.container.role is Role.SIDECAR:
+            return f"Init container {self.container.name} {self.why.value}"
         after = ", will be restarted" if self.again and self.why is not Why.RESIZED else ""
         return f"Container {self.container.name} {self.why.value}{after}"
 

@@ -16,8 +16,10 @@ from podspace.aio import together
 from podspace.aio.broadcast import Broadcast
 from podspace.node import attempts
 from podspace.node.context import NodeContext
+from podspace.node.handlers import Sleep
 from podspace.node.pod import Container, Pod
 
+_TOO_LATE = 1  # of a hook, its deadline and the container's own end: the second came first
 EXTENSION_SECONDS = 2.0  # what a container still gets to react to its stop signal when waiting has used up the grace
 
 
@@ -72,7 +74,9 @@ async def end_container(
     """
     hooked = container is not None and container.pre_stop is not None and deadline.remaining() > 0
     if hooked and container is not None:
-        await together.first(_pre_stop(context, pod, container, target), deadline.passes(), _gone(context, target))
+        ended = await together.first(_pre_stop(context, pod, container, target), deadline.passes(), _gone(context, target))
+        if ended == _TOO_LATE and not isinstance(container.pre_stop, Sleep):
+            _tell_of_failed_hook(context, pod, container)
     if turn is not None:
         await together.first(turn(), deadline.passes())
     extended = time.monotonic() + EXTENSION_SECONDS if hooked or turn is not None else 0.0
@@ -88,7 +92,11 @@ async def _pre_stop(context: NodeContext, pod: Pod, container: Container, target
 
     assert container.pre_stop is not None
     if await hooks.run(context, pod, container, container.pre_stop, target):
-        context.recorder.warning(pod.raw, "FailedPreStopHook", "PreStopHook failed", field_path=container.field_path)
+        _tell_of_failed_hook(context, pod, container)
+
+
+def _tell_of_failed_hook(context: NodeContext, pod: Pod, container: Container) -> None:
+    context.recorder.warning(pod.raw, "FailedPreStopHook", "PreStopHook failed", field_path=container.field_path)
 
 
 async def _gone(context: NodeContext, target: attempts.Target) -> None:

@@ -87,4 +87,4 @@ def _by_name(name: str, container: JSON) -> int:
             return int(port["containerPort"])
     if name.isdecimal():
         return int(name)
-    raise errors.BadRequest(f"port {name} not found")
+    raise errors.BadRequest(f'strconv.Atoi: parsing "{name}": invalid syntax')  # in a kubelet's words

@@ -19,10 +19,7 @@ class ImageVolume:
     name: str
     image: str
     pull_policy: str
-
-    @property
-    def field_path(self) -> str:
-        return ""
+    field_path: str  # of the container
 
 
 def used_by(pod: Pod, container: Container) -> tuple[ImageVolume, ...]:
@@ -39,4 +36,5 @@ def _image_volume(container: Container, volume: JSON) -> ImageVolume:
         name=f"{container.name} {volume['name']}",
         image=source.get("reference") or "",
         pull_policy=source.get("pullPolicy") or "IfNotPresent",
+        field_path=container.field_path,
     )

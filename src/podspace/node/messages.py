@@ -1,10 +1,11 @@
 """What a container had to say when it ended: its termination message, or the end of its log.
 
-Source: kubelet pkg/kubelet/kuberuntime/kuberuntime_container.go getTerminationMessage (4096 bytes; of a log 2048 bytes, 80 lines).
+Source: kubelet pkg/kubelet/kuberuntime/kuberuntime_container.go getTerminationMessage (the last 4096 bytes; of a log 2048, 80 lines).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from podspace.node.pod import Container, Pod
@@ -31,6 +32,7 @@ def termination_message(pods: Path, pod: Pod, container: Container, status: Cont
     """
     try:
         with message_file(pods, pod, status.config.name, status.config.attempt).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - FILE_LIMIT_BYTES))
             text = file.read(FILE_LIMIT_BYTES).decode(errors="replace")
     except OSError:
         text = ""
@@ -55,4 +57,4 @@ def last_words(status: ContainerStatus) -> str:
             text = renderer.feed(file.read(LOG_READ_BYTES))
     except OSError:
         return ""
-    return text[-LOG_LIMIT_BYTES:].decode(errors="replace").strip()
+    return text[-LOG_LIMIT_BYTES:].decode(errors="replace")

@@ -54,7 +54,9 @@ def allocated(pod: JSON) -> JSON:
 def of_status(pod: JSON) -> dict[str, JSON]:
     """Container name (``WHOLE``: the Pod) -> the resources that the status says it has; those that never ran are left out."""
     status = pod.get("status") or {}
-    entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()), status | {"name": WHOLE}]
+    entries = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    if pod["spec"].get("resources"):  # else they are what its containers have
+        entries.append(status | {"name": WHOLE})
     return {entry["name"]: _resources(entry) for entry in entries if "resources" in entry}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ def write(folder: Path, files: Mapping[str, File], *, group: int | None = None, 
     """
     wanted = {name: file._replace(mode=mode(file.mode, False)) for name, file in files.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    _own(folder, mode(0o777, True), None, group)
+    _own(folder, mode(0o777, True) | (folder.stat().st_mode & stat.S_ISVTX), None, group)  # a tmpfs is sticky, and stays so
     current = folder / DATA
     if current.is_symlink() and _same(current, wanted):
         return False

@@ -78,7 +78,7 @@ class PodState:
             text = messages.termination_message(context.settings.paths.pods, pod, container, status)
             if text:
                 self.messages[status.id] = text
-            words = text or messages.last_words(status)
+            words = (text or messages.last_words(status)).strip()
             if status.exit_code != 0 and status.started_nanos:
                 said = f": {words}" if words else ""
                 message = f"Container {container.name} exited with code {status.exit_code}{said}"

@@ -8,12 +8,13 @@ Source: kubelet pkg/kubelet/kubelet_pods.go (generateAPIPodStatus).
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from podspace.kube import qos, times
 from podspace.kube.json import JSON
-from podspace.node import conditions, container_status, decide, neighbours
+from podspace.node import conditions, container_status, decide, neighbours, requests
 from podspace.node import phase as phases
 from podspace.node.decide import Observed
 from podspace.node.messages import FILE_LIMIT_BYTES, LIMIT_OF_POD_BYTES
@@ -103,12 +104,17 @@ def _phase(pod: Pod, facts: Facts, inits: list[JSON], mains: list[JSON]) -> str:
 
 
 def _resources(pod: Pod, facts: Facts) -> JSON:
-    """Of a Pod that has resources as a whole: what is allocated, and what its cgroup has (KEP-5419)."""
-    wanted = facts.resize.allocated.get(neighbours.WHOLE) or pod.spec.get("resources")
-    if not wanted:
-        return {}
+    """Of the Pod as a whole, or of its containers together: what is allocated, and what its cgroup has (KEP-5419)."""
+    wanted = facts.resize.allocated.get(neighbours.WHOLE) or pod.spec.get("resources") or _of_containers(pod)
     shown: JSON = {"resources": facts.resize.actual.get(neighbours.WHOLE, wanted)}
     return shown | ({"allocatedResources": wanted["requests"]} if wanted.get("requests") else {})
+
+
+def _of_containers(pod: Pod) -> JSON:
+    limits, overhead = requests.total(pod.spec, "limits"), requests.amounts(pod.spec.get("overhead") or {})
+    limited = Counter({name: limits[name] + overhead[name] for name in limits if requests.all_have(pod.spec, name)})
+    found = {"limits": requests.as_list(limited), "requests": requests.as_list(requests.of_pod(pod.spec))}
+    return {side: values for side, values in found.items() if values}
 
 
 def _final(phase: str | None) -> str | None:

@@ -86,12 +86,11 @@ class PodStreams:
         return next((one for one in pod_state.known_instances(self._engine, pod) if told == ID_PREFIX + one.id), None)
 
     def _waiting_words(self, pod: Pod, container: str) -> str:
+        """As a kubelet's validateContainerLogStatus has them."""
         statuses = pod.raw.get("status") or {}
-        for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-            for entry in statuses.get(key) or ():
-                waiting = entry["state"].get("waiting") or {}
-                if entry["name"] != container or not waiting:
-                    continue
-                reason = waiting.get("reason", "")
-                return f'container "{container}" in pod "{pod.name}" is waiting to start: {_IN_WORDS.get(reason, reason)}'
-        return f'container "{container}" in pod "{pod.name}" is waiting to start: ContainerCreating'
+        keys = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        entry: JSON | None = next((one for key in keys for one in statuses.get(key) or () if one["name"] == container), None)
+        if entry is None and pod.phase in ("Succeeded", "Failed"):
+            return f'container "{container}" in pod "{pod.name}" is not available'
+        reason = ((entry or {"state": {}})["state"].get("waiting") or {}).get("reason", "ContainerCreating")
+        return f'container "{container}" in pod "{pod.name}" is waiting to start: {_IN_WORDS.get(reason, reason)}'

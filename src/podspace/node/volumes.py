@@ -144,4 +144,4 @@ def _keep_in_memory(path: Path, *, size_bytes: int) -> None:
     """A tmpfs that is never swapped out, as long as the kernel can promise that."""
     path.mkdir(parents=True, exist_ok=True)
     if not path.is_mount():
-        mounts.tmpfs(path, size_bytes=size_bytes, mode=0o777, flags=0, swap=False)
+        mounts.tmpfs(path, size_bytes=size_bytes, mode=0o1777, flags=0, swap=False)

@@ -117,7 +117,7 @@ def test_a_hook_that_fails_is_told_and_one_without_end_is_cut_short(node: Server
     pods.create(node, pod("stops", failing, endless, terminationGracePeriodSeconds=2))
     node.wait_ready("stops")
     node.kubectl("delete", "pod", "stops", timeout=60)
-    assert pods.wait_told(node, "stops", "FailedPreStopHook") == ["PreStopHook failed"]
+    assert pods.wait_told(node, "stops", "FailedPreStopHook") == ["PreStopHook failed"] * 2
 
 
 def test_more_haste_cuts_a_hook_short(node: Server) -> None:

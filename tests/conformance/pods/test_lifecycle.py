@@ -130,7 +130,7 @@ def test_a_sidecar_does_not_keep_a_pod_from_ending(node: Server) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code", "message"),
-    [("message", 2, "last words"), ("message-path", 0, "here"), ("message-log", 2, "in the log")],
+    [("message", 2, "last words"), ("message-path", 0, "here"), ("message-log", 2, "in the log\n")],
 )
 def test_last_words_are_shown(node: Server, name: str, code: int, message: str) -> None:
     node.wait_for(name, f"{{.status.containerStatuses[0].state.terminated.exitCode}}={code}")

@@ -174,7 +174,7 @@ def test_where_an_http_probe_goes() -> None:
 
     assert url(http("web", "/x")) == "http://127.0.0.1:8080/x"
     assert url(http("9", host="elsewhere", scheme="HTTPS")) == "https://elsewhere:9/"
-    with pytest.raises(errors.BadRequest, match="port nosuch not found"):
+    with pytest.raises(errors.BadRequest, match='parsing "nosuch": invalid syntax'):
         url(http("nosuch"))
     with pytest.raises(errors.BadRequest, match="invalid port number: 70000"):
         handlers.port_number(70000, {})

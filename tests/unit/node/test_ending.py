@@ -36,8 +36,9 @@ class Deaf:
 
 
 class Rig:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, hook_seconds: float | None) -> None:
-        hook = {} if hook_seconds is None else {"lifecycle": {"preStop": {"sleep": {"seconds": hook_seconds}}}}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, hook_seconds: float | None, hook: dict[str, Any] | None = None) -> None:
+        if hook is None:
+            hook = {} if hook_seconds is None else {"lifecycle": {"preStop": {"sleep": {"seconds": hook_seconds}}}}
         self.pod: Pod = pod({"containers": [{"name": "a", "image": "x"} | hook]})
         self.engine = Deaf()
         self.told: list[str] = []
@@ -111,6 +112,22 @@ def test_a_turn_is_waited_for_within_the_grace(monkeypatch: pytest.MonkeyPatch) 
 
     assert virtual_time.run(main(5), monkeypatch) == [(5, 25)]
     assert virtual_time.run(main(600), monkeypatch) == [(30, 2)]
+
+
+def test_a_hook_that_is_not_done_in_time_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def takes_long(*_: Any) -> str:
+        await asyncio.sleep(600)
+        return ""
+
+    monkeypatch.setattr(hooks, "run", takes_long)
+
+    async def main() -> Rig:
+        rig = Rig(monkeypatch, hook_seconds=None, hook={"lifecycle": {"preStop": {"exec": {"command": ["sleep", "600"]}}}})
+        await rig.end()
+        return rig
+
+    rig = virtual_time.run(main(), monkeypatch)
+    assert (rig.told, rig.engine.stops) == (["FailedPreStopHook"], [(30, 2)])
 
 
 def test_a_hook_that_fails_is_told_and_the_end_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,12 @@ def test_what_a_probe_wants_killed_is_stopped(kind: Kind, policy: str, words: st
     assert (stop.words, stop.grace_seconds) == (words, 7)
 
 
+def test_a_sidecar_is_told_to_be_an_init_container() -> None:
+    sidecar = {"name": "a", "image": "x", "restartPolicy": "Always", "startupProbe": PROBE}
+    [stop] = plan({"initContainers": [sidecar], "containers": [{"name": "b", "image": "x"}]}, unwell(Kind.STARTUP)).stop
+    assert stop.words == "Init container a failed startup probe"
+
+
 def test_an_image_that_was_changed_is_the_better_reason() -> None:
     observed = seen(container("a"))
     old = dataclasses.replace(observed.containers["a"], config=dataclasses.replace(observed.containers["a"].config, image_reference="old"))

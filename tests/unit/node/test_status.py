@@ -125,3 +125,20 @@ def test_termination_messages_and_start_errors_are_shown() -> None:
         messages={"a0": "can only run as pid 1"},
     )
     assert made["containerStatuses"][0]["state"]["terminated"]["message"] == "can only run as pid 1"
+
+
+def test_a_pod_says_what_its_containers_have_together() -> None:
+    def box(name: str, **resources: dict[str, str]) -> dict[str, Any]:
+        return {"name": name, "image": "x", "resources": resources}
+
+    first = box("a", requests={"cpu": "100m", "memory": "64Mi"}, limits={"cpu": "1", "memory": "64Mi"})
+    spec = {"containers": [first, box("b", requests={"cpu": "0.9"}, limits={"memory": "1Gi"})], "overhead": {"memory": "64Mi"}}
+    made = compute(container("a"), container("b"), of=pod(spec))
+    assert made["allocatedResources"] == {"cpu": "1", "memory": "128Mi"}
+    assert made["resources"] == {"requests": made["allocatedResources"], "limits": {"memory": "1152Mi"}}, "b may have all of the CPU"
+
+
+def test_a_pod_that_asks_for_nothing_says_so() -> None:
+    made = compute(container("a"), container("b"))
+    assert made["resources"] == {}
+    assert "allocatedResources" not in made
