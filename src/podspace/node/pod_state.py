@@ -35,6 +35,7 @@ class PodState:
     retry_at: dict[str, float] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)  # container id -> termination message
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # name -> when it last ended, by both clocks
+    backed_off: dict[str, float] = field(default_factory=dict)  # name -> the end (monotonic) whose back-off was told
     told: set[ContainerId] = field(default_factory=set)
     deletion_seen: float | None = None  # when, by the monotonic clock
     deletion: Broadcast = field(default_factory=Broadcast)  # it was asked for, or is wanted sooner

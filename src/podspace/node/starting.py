@@ -43,7 +43,7 @@ from podspace.node.environment import ConfigError
 from podspace.node.hooks import PostStarts
 from podspace.node.pod import Container, Pod, Role
 from podspace.node.pod_state import PodState, crash_key
-from podspace.node.pulls import Puller
+from podspace.node.pulls import SYNC_SECONDS, Puller
 from podspace.node.status import Problem
 from podspace.runtime.model import ContainerConfig, ContainerState, ContainerStatus, DnsConfig, SandboxState
 from podspace.settings import Settings
@@ -115,7 +115,7 @@ def _resolver(context: NodeContext, pod: Pod) -> DnsConfig:
 
 async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan, puller: Puller, hooks: PostStarts) -> float | None:
     """Start what the plan names; return when to look again, None if only an event can change anything."""
-    _note_back_offs(context, pod, state, plan)
+    show_at = _note_back_offs(context, pod, state, plan)
     if state.tokens.is_due(time.monotonic()):
         state.volumes_stale = True
     if state.volumes_stale and not await _prepare_volumes(context, pod, state) and not state.volumes.folders:
@@ -123,7 +123,7 @@ async def start_all(context: NodeContext, pod: Pod, state: PodState, plan: Plan,
     results = await together.every(_start(context, pod, state, container, puller, hooks) for container in plan.start)
     soonest = time.monotonic() + CONFIG_RETRY_SECONDS  # it may just have failed
     renew_at = None if state.tokens.due is None else max(state.tokens.due, soonest)
-    return min((at for at in (*results, plan.wake_at, renew_at) if at is not None), default=None)
+    return min((at for at in (*results, plan.wake_at, renew_at, show_at) if at is not None), default=None)
 
 
 async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> bool:
@@ -145,8 +145,12 @@ async def _prepare_volumes(context: NodeContext, pod: Pod, state: PodState) -> b
     return True
 
 
-def _note_back_offs(context: NodeContext, pod: Pod, state: PodState, plan: Plan) -> None:
-    """Tell of the containers whose crash back-off has just begun."""
+def _note_back_offs(context: NodeContext, pod: Pod, state: PodState, plan: Plan) -> float | None:
+    """Tell of the containers whose crash back-off has just begun; return when the next of them is to be shown as waiting for that.
+
+    A kubelet looks again only after a while, and so a container is seen as what it is, ended or failed to start, before it is seen to wait.
+    """
+    later = []
     for name in plan.waiting:
         container = pod.find(name)
         current = state.problems.get(name)
@@ -156,10 +160,17 @@ def _note_back_offs(context: NodeContext, pod: Pod, state: PodState, plan: Plan)
         delay = context.crashes.delay_seconds(crash_key(pod.uid, container), exited_at)
         if not delay:
             continue
+        if state.backed_off.get(name) != exited_at:
+            state.backed_off[name] = exited_at
+            words = f"Back-off restarting failed container {name} in pod {pod.full_name}"
+            context.recorder.warning(pod.raw, "BackOff", words, field_path=container.field_path)
+        show_at = exited_at + min(delay / 2, SYNC_SECONDS)
+        if time.monotonic() < show_at:
+            later.append(show_at)
+            continue
         message = f"back-off {_go_duration(delay)} restarting failed container={name} pod={pod.full_name}"
         state.problems[name] = Problem(reason="CrashLoopBackOff", message=message)
-        words = f"Back-off restarting failed container {name} in pod {pod.full_name}"
-        context.recorder.warning(pod.raw, "BackOff", words, field_path=container.field_path)
+    return min(later, default=None)
 
 
 def _go_duration(seconds: float) -> str:

@@ -70,7 +70,8 @@ def test_a_container_whose_hook_fails_is_killed(node: Server) -> None:
     story = pods.told(node, "hook-fails")
     assert story.index(("FailedPostStartHook", "PostStartHook failed")) < story.index(("Killing", "FailedPostStartHook"))
     found = pods.container_status(node, "hook-fails")
-    assert found["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert found["state"]["waiting"]["reason"] == "PostStartHookError"
+    node.wait_for("hook-fails", "{.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
     assert found["lastState"]["terminated"]["exitCode"] == 0
     pods.create(node, pod("hook-never", box(FOREVER, lifecycle=hooks)))
     node.wait_for("hook-never", "{.status.phase}=Succeeded")

@@ -78,6 +78,14 @@ def test_a_container_that_is_not_restarted_ends_its_pod(node: Server, name: str,
     assert conditions["PodReadyToStartContainers"] == ("False", None)
 
 
+def test_a_container_that_will_be_restarted_is_seen_to_have_ended_before_it_is_seen_to_wait(node: Server) -> None:
+    pods.create(node, pod("exit-seen", box("exit 3"), restartPolicy="Always"))
+    node.wait_for("exit-seen", "{.status.containerStatuses[0].restartCount}=1")
+    node.wait_for("exit-seen", "{.status.containerStatuses[0].state.terminated.exitCode}=3")
+    assert node.kubectl("get", "pod", "exit-seen", "--no-headers").split()[2] == "Error"
+    node.wait_for("exit-seen", "{.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
+
+
 @pytest.mark.parametrize("name", ["exit-onfailure-3", "exit-always-0", "exit-always-3"])
 def test_a_container_that_is_restarted_backs_off_and_its_pod_runs(node: Server, name: str) -> None:
     wait_waiting(node, name, "CrashLoopBackOff")
