@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 async def every(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -21,6 +22,12 @@ async def every(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     for task in await _ended(tasks, asyncio.FIRST_EXCEPTION):
         task.result()
     return [task.result() for task in tasks]
+
+
+async def both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """``every`` for two that are not alike."""
+    found: list[Any] = await every([one, other])
+    return found[0], found[1]
 
 
 async def first(*coroutines: Coroutine[Any, Any, Any]) -> int:

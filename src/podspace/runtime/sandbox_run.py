@@ -96,27 +96,27 @@ async def _build(here: world.World, sandbox: records.Sandbox) -> None:
 async def _start(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> tuple[str, ...]:
     """Start /pause and attach the sandbox to its network; return its addresses.
 
-    Both at once, in a netns made before, unless a user namespace is to own that: there it is /pause's to make.
+    Both at once, in a netns made before, unless a user namespace is to own that: there it is /pause's to make. Plugins take longer than
+    /pause, and so they begin first.
     """
     config = sandbox.config
     connected = config.network is not model.NamespaceMode.NODE
     if not connected or config.user_namespace is not None:
         _prepare_files(here, sandbox, folder)
-        _write_spec(here, sandbox, folder)
         await _run_pause(here, sandbox, folder)
         return await _attach(here, sandbox, folder, sandbox.facts.pid) if connected else ()
     with netns.New(functools.partial(_set_sysctls, config)) as new:
         _prepare_files(here, sandbox, folder)
         thread = await new.thread()
-        _write_spec(here, sandbox, folder, of_thread=thread)
-        _, ips = await together.every((_run_pause(here, sandbox, folder), _attach(here, sandbox, folder, thread)))
+        ips, _ = await together.both(_attach(here, sandbox, folder, thread), _run_pause(here, sandbox, folder, of_thread=thread))
         return ips
 
 
-async def _run_pause(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> tuple[str, ...]:
+async def _run_pause(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, *, of_thread: int = 0) -> None:
+    """``of_thread``: it is in the netns that /pause is to join."""
+    _write_spec(here, sandbox, folder, of_thread=of_thread)
     await here.runtime_of(sandbox).run_detached(sandbox.id, folder.path, pid_file=folder.pid_file, log=folder.runtime_log)
     _adopt_pause(here, sandbox, int(folder.pid_file.read_text()))
-    return ()
 
 
 async def _attach(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, pid: int) -> tuple[str, ...]:
@@ -176,8 +176,7 @@ def _prepare_files(here: world.World, sandbox: records.Sandbox, folder: layout.F
     _give_away(folder, config.user_namespace)
 
 
-def _write_spec(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, *, of_thread: int = 0) -> None:
-    """``of_thread``: it is in the netns that /pause is to join."""
+def _write_spec(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, *, of_thread: int) -> None:
     spec = spec_sandbox.build(
         sandbox.config,
         here.machine_of(sandbox),

@@ -37,14 +37,23 @@ class Attachments:
         self._folder = folder
 
     def save(self, record: Record) -> None:
-        """All but the result. Atomic, and on disk when it returns: what it describes may outlive a power loss."""
+        """All but the result. Atomic."""
         self._folder.mkdir(parents=True, exist_ok=True)
         raw = {"config": config_module.encode(record.config), "arguments": record.arguments, "given": record.given}
-        _write(self._path(record.sandbox_id), raw, durable=True)
+        _write(self._path(record.sandbox_id), raw)
+
+    def sync(self, sandbox_id: str) -> None:
+        """Have it on disk when this returns: what it describes may outlive a power loss."""
+        for path in (self._path(sandbox_id), self._folder):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def save_result(self, sandbox_id: str, result: JSON) -> None:
         """Atomic. It may be lost with the power, and then plugins undo what they did without it; they must be able to."""
-        _write(self._result(sandbox_id), result, durable=False)
+        _write(self._result(sandbox_id), result)
 
     def get(self, sandbox_id: str) -> Record | None:
         """None when it was never attached, or nothing of use is left of it."""
@@ -82,11 +91,7 @@ class Attachments:
         return self._folder / f"{sandbox_id}.result"
 
 
-def _write(path: Path, raw: JSON, *, durable: bool) -> None:
+def _write(path: Path, raw: JSON) -> None:
     temporary = path.with_suffix(".new")
-    with temporary.open("w") as file:
-        json.dump(raw, file)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    temporary.write_text(json.dumps(raw))
     temporary.replace(path)

@@ -84,7 +84,8 @@ class CniNetwork:
         # a thread cannot be cancelled: the undo must not begin while it still mounts
         await cleanup.finish(asyncio.to_thread(self._prepare, record, wanted), _PREPARE_SECONDS)
         try:
-            result = await self._chain.add(record.config, self._call(record), record.given)
+            adding = self._chain.add(record.config, self._call(record), record.given)
+            result, _ = await together.both(adding, self._settle(record, wanted))
             self._records.save_result(record.sandbox_id, result)
             return _addresses(dataclasses.replace(record, result=result))
         except errors.Unavailable as error:
@@ -141,20 +142,29 @@ class CniNetwork:
         self._records.save(record)
         self._pin(wanted)
 
+    async def _settle(self, record: Record, wanted: Attachment) -> None:
+        """What no plugin has to wait for: that the record outlives a power loss, and the loopback."""
+        await cleanup.finish(asyncio.to_thread(self._records.sync, record.sandbox_id), _PREPARE_SECONDS)
+        await cleanup.finish(asyncio.to_thread(_bring_up_loopback, wanted.pid), _PREPARE_SECONDS)
+
     def _pin(self, wanted: Attachment) -> None:
-        """Idempotent. Also brings the loopback up, which is nobody's plugin's."""
+        """Idempotent."""
         pin = self._pins / wanted.sandbox_id
         self._pins.mkdir(parents=True, exist_ok=True)
         if not os.path.ismount(pin):
             pin.touch(exist_ok=True)
             syscalls.mount(f"/proc/{wanted.pid}/ns/net", str(pin), None, syscalls.MS_BIND)
-        with rtnetlink.Route(netns.inside(wanted.pid, netlink.open_socket)) as pod:
-            pod.set_up(LOOPBACK_INDEX)
 
     def _unpin(self, sandbox_id: str) -> None:
         pin = self._pins / sandbox_id
         mounts.unmount(pin)
         pin.unlink(missing_ok=True)
+
+
+def _bring_up_loopback(pid: int) -> None:
+    """Nobody's plugin's."""
+    with rtnetlink.Route(netns.inside(pid, netlink.open_socket)) as pod:
+        pod.set_up(LOOPBACK_INDEX)
 
 
 def _refuse_unheard(wanted: Attachment, record: Record) -> None:
