@@ -19,7 +19,11 @@ class ImageVolume:
     name: str
     image: str
     pull_policy: str
-    field_path: str  # of the container
+    container_path: str
+
+    @property
+    def field_path(self) -> str:
+        return ""
 
 
 def used_by(pod: Pod, container: Container) -> tuple[ImageVolume, ...]:
@@ -36,5 +40,5 @@ def _image_volume(container: Container, volume: JSON) -> ImageVolume:
         name=f"{container.name} {volume['name']}",
         image=source.get("reference") or "",
         pull_policy=source.get("pullPolicy") or "IfNotPresent",
-        field_path=container.field_path,
+        container_path=container.field_path,
     )

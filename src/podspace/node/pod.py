@@ -77,6 +77,10 @@ class Container:
         field = "initContainers" if self.role is Role.SIDECAR else self.role.value
         return f"spec.{field}{{{self.name}}}"
 
+    @property
+    def container_path(self) -> str:
+        return self.field_path
+
     def rule_for(self, exit_code: int) -> RestartRule | None:
         """The first of its restart rules that fits."""
         return next((rule for rule in self.restart_rules if rule.matches(exit_code)), None)

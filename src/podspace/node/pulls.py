@@ -44,7 +44,10 @@ class VerdictOfAll:
 
 
 class Wanted(Protocol):
-    """What wants an image: a container, or an image volume of one. ``field_path``: where events say it is, "" = the Pod as a whole."""
+    """What wants an image: a container, or an image volume of one.
+
+    ``field_path``: where events say it is, "" = the Pod as a whole; ``container_path``: where they say the container is.
+    """
 
     @property
     def name(self) -> str: ...
@@ -54,6 +57,8 @@ class Wanted(Protocol):
     def pull_policy(self) -> str: ...
     @property
     def field_path(self) -> str: ...
+    @property
+    def container_path(self) -> str: ...
 
 
 _Need = tuple[str, str]  # (container name, image): a container whose image is changed starts afresh
@@ -111,7 +116,7 @@ class Puller:
             return Verdict(image=present)
         message = f'Container image "{container.image}" is not present with pull policy of Never'
         self._warn(pod, container, "ErrImageNeverPull", message)
-        self._warn(pod, container, "Failed", "Error: ErrImageNeverPull")
+        self._refuse(pod, container, "Error: ErrImageNeverPull")
         return Verdict(problem=Problem(reason="ErrImageNeverPull", message=message), retry_at=time.monotonic() + 10)
 
     def cancel(self) -> None:
@@ -142,12 +147,12 @@ class Puller:
 
     def _tell_back_off(self, pod: Pod, container: Wanted) -> None:
         self._say(pod, container, "BackOff", f'Back-off pulling image "{container.image}"')
-        self._warn(pod, container, "Failed", "Error: ImagePullBackOff")
+        self._refuse(pod, container, "Error: ImagePullBackOff")
 
     def _invalid_name(self, pod: Pod, container: Wanted, error: errors.BadRequest) -> Verdict:
         message = f'Failed to apply default image tag "{container.image}": {error}'
         self._warn(pod, container, "InspectFailed", message)
-        self._warn(pod, container, "Failed", "Error: InvalidImageName")
+        self._refuse(pod, container, "Error: InvalidImageName")
         return Verdict(problem=Problem(reason="InvalidImageName", message=message), retry_at=time.monotonic() + 300)
 
     async def _pull(self, pod: Pod, container: Wanted, credentials: tuple[Credential, ...]) -> None:
@@ -175,10 +180,13 @@ class Puller:
         self._fresh.add(_need(container))
         self._failed[_need(container)] = (now, Problem(reason="ErrImagePull", message=message))
         self._warn(pod, container, "Failed", f'Failed to pull image "{container.image}": {message}')
-        self._warn(pod, container, "Failed", "Error: ErrImagePull")
+        self._refuse(pod, container, "Error: ErrImagePull")
 
     def _say(self, pod: Pod, container: Wanted, reason: str, message: str) -> None:
         self._recorder.normal(pod.raw, reason, message, field_path=container.field_path)
+
+    def _refuse(self, pod: Pod, container: Wanted, message: str) -> None:
+        self._recorder.warning(pod.raw, "Failed", message, field_path=container.container_path)
 
     def _warn(self, pod: Pod, container: Wanted, reason: str, message: str) -> None:
         self._recorder.warning(pod.raw, reason, message, field_path=container.field_path)

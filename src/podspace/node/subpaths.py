@@ -60,10 +60,12 @@ def bind(home: Path, container: Container, volumes: Mapping[str, Path], parts: M
     for index, part in parts.items():
         name = container.raw["volumeMounts"][index]["name"]
         target = home / FOLDER / name / container.name / str(index)
-        with _told(f'failed to create subPath directory for volumeMount "{name}" of container "{container.name}"'):
+        where = f'for volumeMount "{name}" of container "{container.name}"'
+        with _told(f"failed to prepare subPath {where}"):
             part = _inside(volumes[name], part)
+        with _told(f"failed to create subPath directory {where}"):
             _make(volumes[name], part)
-        with _told(f'failed to prepare subPath for volumeMount "{name}" of container "{container.name}"'):
+        with _told(f"failed to prepare subPath {where}"):
             _bind(volumes[name], part, target)
         made[index] = target
     return made
