@@ -60,9 +60,10 @@ def _hold(call: Call, old: JSON, wanted: JSON) -> None:
         case ("Pod", "" | "ephemeralcontainers") if wanted.get("spec") != old.get("spec"):
             pod_policy.check_pod(call, wanted)
         case ("Pod", "resize") if wanted.get("spec") != old.get("spec"):
-            from podspace.kube import limits
+            from podspace.kube import admission, limits
 
             limits.check_pod(wanted, call.store.list("limitranges", call.target.namespace)[0])
+            admission.check_resize(wanted, call.store.list("nodes")[0])
             call.services.quotas.hold(call.target.resource, call.target.namespace, wanted, old)
         case ("Namespace", ""):
             pod_policy.check_namespace(call, wanted, old)

@@ -1,7 +1,8 @@
 """What the API server's admission plugins do to a written Pod: tolerations, priority, runtime class, the ServiceAccount's token volume.
 
 Called by ``api`` between defaulting and validation. Pure: what would be looked up in a cluster is passed in or fixed here.
-Source: plugins DefaultTolerationSeconds, Priority, RuntimeClass, ServiceAccount, DefaultStorageClass of kubernetes 1.36, as on the wire.
+Source: plugins DefaultTolerationSeconds, Priority, RuntimeClass, ServiceAccount, DefaultStorageClass and PodResizeValidator of
+kubernetes 1.36, as on the wire.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podspace import errors
-from podspace.kube import admission_classes, defaults, names, quantity, schema, storage
+from podspace.kube import admission_classes, amounts, defaults, names, quantity, schema, storage
 from podspace.kube.json import JSON
 
 TOLERATION_SECONDS = 300
@@ -57,6 +58,27 @@ def admit_claim_update(obj: JSON, old: JSON, classes: Iterable[JSON]) -> None:
         words = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
         name = (obj.get("metadata") or {}).get("name", "")
         raise errors.Forbidden(f'persistentvolumeclaims "{name}" is forbidden: {words}', resource="persistentvolumeclaims", name=name)
+
+
+def check_resize(pod: JSON, nodes: Iterable[JSON]) -> None:
+    """A bound Pod may not ask for more than all of its node.  Raises: Forbidden."""
+    name, wanted = pod["metadata"]["name"], pod["spec"].get("nodeName")
+    if not wanted:
+        return
+    node = next((node for node in nodes if node["metadata"]["name"] == wanted), None)
+    if node is None:
+        raise errors.Forbidden(f'pods "{name}" is forbidden: node "{wanted}" not found', resource="pods", name=name)
+    asked, has = amounts.of_pod(pod["spec"], "requests"), amounts.of((node.get("status") or {}).get("allocatable"))
+    cpu = [amount.get("cpu", amounts.ZERO).milli_value for amount in (asked, has)]
+    memory = [amount.get("memory", amounts.ZERO).value for amount in (asked, has)]
+    words = "; ".join(
+        f"{what}, requested: {request}, allocatable: {most}"
+        for what, (request, most) in (("cpu", cpu), ("memory", memory))
+        if request > most
+    )
+    if words:
+        message = f'pods "{name}" is forbidden: node didn\'t have enough allocatable resources: {words}'
+        raise errors.Forbidden(message, resource="pods", name=name, causes=(errors.Cause(reason="NodeCapacity", message=""),))
 
 
 def with_default_class(claim: JSON, classes: Iterable[JSON]) -> JSON:

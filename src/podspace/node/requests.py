@@ -87,17 +87,6 @@ def total(spec: JSON, side: Side) -> Counter[str]:
     return found
 
 
-def as_list(found: Counter[str]) -> JSON:
-    """The inverse of ``amounts``, without what is nothing."""
-    return {name: _quantity(name, number).canonical() for name, number in sorted(found.items()) if number}
-
-
-def _quantity(name: str, number: int) -> quantity.Quantity:
-    if name == "cpu":
-        return quantity.Quantity(nanos=number * 10**6)
-    return quantity.Quantity(nanos=number * quantity.BILLION, family="binary")
-
-
 def all_have(spec: JSON, name: str) -> bool:
     """Whether the Pod as a whole or each of its containers has a limit of this: then the sum is a limit of the Pod."""
     if _limit(spec, name):

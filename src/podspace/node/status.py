@@ -8,11 +8,10 @@ Source: kubelet pkg/kubelet/kubelet_pods.go (generateAPIPodStatus).
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from podspace.kube import qos, times
+from podspace.kube import amounts, qos, times
 from podspace.kube.json import JSON
 from podspace.node import conditions, container_status, decide, neighbours, requests
 from podspace.node import phase as phases
@@ -105,15 +104,16 @@ def _phase(pod: Pod, facts: Facts, inits: list[JSON], mains: list[JSON]) -> str:
 
 def _resources(pod: Pod, facts: Facts) -> JSON:
     """Of the Pod as a whole, or of its containers together: what is allocated, and what its cgroup has (KEP-5419)."""
-    wanted = facts.resize.allocated.get(neighbours.WHOLE) or pod.spec.get("resources") or _of_containers(pod)
+    wanted = facts.resize.allocated.get(neighbours.WHOLE) or pod.spec.get("resources") or _of_containers(pod, facts.resize)
     shown: JSON = {"resources": facts.resize.actual.get(neighbours.WHOLE, wanted)}
     return shown | ({"allocatedResources": wanted["requests"]} if wanted.get("requests") else {})
 
 
-def _of_containers(pod: Pod) -> JSON:
-    limits, overhead = requests.total(pod.spec, "limits"), requests.amounts(pod.spec.get("overhead") or {})
-    limited = Counter({name: limits[name] + overhead[name] for name in limits if requests.all_have(pod.spec, name)})
-    found = {"limits": requests.as_list(limited), "requests": requests.as_list(requests.of_pod(pod.spec))}
+def _of_containers(pod: Pod, resize: Resize) -> JSON:
+    spec = resize.view(pod.raw)["spec"]
+    limits = amounts.of_pod(spec, "limits")
+    limited = {name: limit for name, limit in limits.items() if requests.all_have(spec, name)}
+    found = {"limits": amounts.spelled(limited), "requests": amounts.spelled(amounts.of_pod(spec, "requests"))}
     return {side: values for side, values in found.items() if values}
 
 
