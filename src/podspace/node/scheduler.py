@@ -16,7 +16,7 @@ from podspace import errors
 from podspace.aio import supervised
 from podspace.kube import times
 from podspace.kube.json import JSON
-from podspace.node import claims, fit, neighbours, pod_affinity, requests, support
+from podspace.node import claims, fit, neighbours, pod_affinity, requests, support, termination
 from podspace.node.claim_controller import ClaimController
 from podspace.node.recorder import Recorder
 from podspace.store.change import Change
@@ -55,7 +55,7 @@ class Scheduler:
                     await self._tried(pod)
                 try:
                     async for change in watch:
-                        if change.kind != "DELETED" and _may_fit_now(change.obj, change.previous):
+                        if change.kind != "DELETED" and _is_of_interest(change.obj, change.previous):
                             await self._tried(change.obj)
                         if self._may_help_others(change):
                             await self._look_again()
@@ -108,7 +108,7 @@ class Scheduler:
             return  # it is gone by now
         spec = pod["spec"]
         if spec.get("nodeName", self._node_name) != self._node_name and not neighbours.is_over(pod):
-            self._recorder.warning(pod, "FailedScheduling", f"there is no node {spec['nodeName']} here; the Pod will not run")
+            await self._foreign(pod)
         if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp") or neighbours.is_over(pod):
             return
         if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
@@ -122,6 +122,13 @@ class Scheduler:
         except (errors.Unavailable, OSError) as error:
             log.warning("scheduling %s again later: %s", pod["metadata"]["name"], error)
             self._postponed.set()
+
+    async def _foreign(self, pod: JSON) -> None:
+        """There is nobody to run it, and so nobody to end it either: it goes when it is deleted, as a cluster's collector of Pods has it."""
+        if pod["metadata"].get("deletionTimestamp"):
+            await termination.let_go(self._store, pod)
+        else:
+            self._recorder.warning(pod, "FailedScheduling", f"there is no node {pod['spec']['nodeName']} here; the Pod will not run")
 
     async def _retry(self) -> None:
         """A store that could not write (a full disk) may be able to by now."""
@@ -211,9 +218,11 @@ def with_condition(pod: JSON, condition: JSON) -> JSON:
     return pod | {"status": status | {"conditions": [*others, condition]}}
 
 
-def _may_fit_now(pod: JSON, previous: JSON | None) -> bool:
+def _is_of_interest(pod: JSON, previous: JSON | None) -> bool:
     """Whether the change is one that scheduling looks at (our own condition writes are not)."""
-    return previous is None or previous["spec"] != pod["spec"]
+    if previous is None or previous["spec"] != pod["spec"]:
+        return True
+    return "deletionTimestamp" in pod["metadata"] and "deletionTimestamp" not in previous["metadata"]
 
 
 def misfit(pod: JSON, node: JSON | None) -> str | None:

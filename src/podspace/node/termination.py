@@ -23,6 +23,7 @@ from podspace.node.pod import Pod, PodUid, Role
 from podspace.node.pod_state import PodState
 from podspace.runtime.model import ContainerState, ContainerStatus, SandboxState
 from podspace.settings import Paths
+from podspace.store.store import Store
 
 
 async def release(
@@ -48,7 +49,7 @@ async def terminate(context: NodeContext, current: Callable[[], Pod], state: Pod
     await stop_containers(context, current, state, gone=gone, stop_by=time.time())
     await podstatus_writer.write(context, current(), state, ended=True)
     await remove(context, pod)
-    await _let_go(context, pod)
+    await let_go(context.store, pod.raw)
 
 
 async def stop_containers(
@@ -134,22 +135,23 @@ def _remaining(pod: Pod, gone: bool, stop_by: float, seen: float | None) -> floa
     return min(max(0.0, left), max(grace, float(pod.grace_seconds)))
 
 
-async def _let_go(context: NodeContext, pod: Pod) -> None:
+async def let_go(store: Store, pod: JSON) -> None:
     """Delete the object, as a kubelet's last DELETE with grace 0 does; finalizers hold it back."""
+    namespace, name, uid = (pod["metadata"][key] for key in ("namespace", "name", "uid"))
 
     def without_grace(raw: JSON) -> JSON | None:
         metadata = raw["metadata"]
-        if metadata["uid"] != pod.uid or metadata.get("deletionGracePeriodSeconds") == 0:
+        if metadata["uid"] != uid or metadata.get("deletionGracePeriodSeconds") == 0:
             return None
         return raw | {"metadata": metadata | {"deletionGracePeriodSeconds": 0}}
 
-    found = context.store.get("pods", pod.namespace, pod.name)
-    if found is None or found["metadata"]["uid"] != pod.uid:
+    found = store.get("pods", namespace, name)
+    if found is None or found["metadata"]["uid"] != uid:
         return
     try:
         if found["metadata"].get("finalizers"):
-            await context.store.mutate("pods", pod.namespace, pod.name, without_grace)
+            await store.mutate("pods", namespace, name, without_grace)
         else:
-            await context.store.delete("pods", pod.namespace, pod.name)
+            await store.delete("pods", namespace, name)
     except errors.NotFound:
         return

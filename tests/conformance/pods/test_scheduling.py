@@ -110,6 +110,17 @@ def test_a_pod_bound_by_hand_to_a_node_it_does_not_want_fails(node: Server) -> N
     assert (status["reason"], status["message"]) == ("NodeAffinity", f"Pod was rejected: {words}")
 
 
+@pytest.mark.parametrize("finalizers", [[], ["example.com/keeps"]])
+def test_a_pod_of_a_node_that_is_not_here_can_be_deleted(node: Server, finalizers: list[str]) -> None:
+    pods.create(node, pod("nowhere", box(FOREVER), nodeName="nowhere", metadata={"finalizers": finalizers}))
+    pods.wait_for_event(node, "nowhere", "FailedScheduling")
+    node.kubectl("delete", "pod", "nowhere", "--wait=false")
+    if finalizers:
+        node.wait_for("nowhere", "{.metadata.deletionGracePeriodSeconds}=0")
+        node.kubectl("patch", "pod", "nowhere", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    node.kubectl("wait", "pod/nowhere", "--for=delete", "--timeout=10s")
+
+
 def test_another_operating_system_is_not_this_nodes(node: Server) -> None:
     node.wait_for("windows", "{.status.phase}=Failed")
     status = node.pod("windows")["status"]
