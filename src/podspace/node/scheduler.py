@@ -124,7 +124,7 @@ class Scheduler:
             self._postponed.set()
 
     async def _foreign(self, pod: JSON) -> None:
-        """There is nobody to run it, and so nobody to end it either: it goes when it is deleted, as a cluster's collector of Pods has it."""
+        """Nobody runs it, and so nobody ends it: it goes when it is deleted, as a cluster's collector of Pods has it."""
         if pod["metadata"].get("deletionTimestamp"):
             await termination.let_go(self._store, pod)
         else:
