@@ -175,7 +175,11 @@ def test_one_port_for_three_pods_at_different_addresses_and_protocols(node: Serv
 
 def process_of(*words: str) -> int:
     """The host's pid of the one with this command line."""
-    [pid] = [pid for pid in procfs.pids() if procfs.cmdline(pid) == list(words)]
+    until = time.monotonic() + 20  # a shell may have to execute it yet
+    while not (found := [pid for pid in procfs.pids() if procfs.cmdline(pid) == list(words)]):
+        assert time.monotonic() < until, words
+        time.sleep(0.05)
+    [pid] = found
     return pid
 
 
