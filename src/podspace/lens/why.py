@@ -119,8 +119,22 @@ def _troubles(pod: JSON, findings: Sequence[JSON]) -> Iterator[Trouble]:
             yield _ended(pod, entry, last or {}, findings, "keeps ending")
         elif waiting and reason:
             yield _waiting(entry, reason, waiting.get("message") or "")
+        elif ended and entry.get("restartCount") and _comes_back(pod, entry["name"], failed=ended.get("exitCode") != 0):
+            yield _ended(pod, entry, ended, findings, "keeps ending")
         elif ended and ended.get("exitCode") != 0:
             yield _ended(pod, entry, ended, findings, "has ended" if ends_for_good else "ended")
+
+
+def _comes_back(pod: JSON, name: str, *, failed: bool) -> bool:
+    """Whether a container that has ended is to be started again; restart rules are not looked at."""
+    spec = pod.get("spec") or {}
+    policy = spec.get("restartPolicy") or "Always"
+    for field, always in (("containers", policy), ("initContainers", "Never" if policy == "Never" else "OnFailure")):
+        for container in spec.get(field) or ():
+            if container.get("name") == name:
+                wanted = container.get("restartPolicy") or always
+                return bool(wanted == "Always" or (wanted == "OnFailure" and failed))
+    return False
 
 
 def _waiting(entry: JSON, reason: str, message: str) -> Trouble:

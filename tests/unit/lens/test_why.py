@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from podspace.lens import why
 
 Json = dict[str, Any]
@@ -38,6 +40,15 @@ def test_a_crash_is_told_with_its_last_words() -> None:
     _, text = why.explain(pod(entry, phase="Running"), [])
     assert 'container app keeps ending with exit code 1, 4 restarts so far; its last words: "no config".' in text
     assert "podspace logs -p web -c app" in text
+
+
+@pytest.mark.parametrize(("code", "policy", "keeps"), [(0, "Always", True), (1, "OnFailure", True), (0, "OnFailure", False)])
+def test_a_container_that_is_about_to_be_restarted_keeps_ending(code: int, policy: str, keeps: bool) -> None:
+    """Its back-off shows only after a while."""
+    entry = {"name": "app", "ready": False, "restartCount": 2, "state": ended(code)}
+    spec = {"restartPolicy": policy, "containers": [{"name": "app"}, {"name": "other"}]}
+    _, text = why.explain(pod(entry, {"name": "other", "ready": True, "state": {"running": {}}}, phase="Running", spec=spec), [])
+    assert (f"container app keeps ending with exit code {code}, 2 restarts so far" in text) is keeps
 
 
 def test_an_init_that_wants_pid_1_is_told_what_to_change() -> None:
