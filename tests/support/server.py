@@ -129,9 +129,13 @@ class Server:
     def wait_ready(self, name: str, *, seconds: int = 60) -> None:
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={seconds}s", timeout=seconds + 30)
 
-    def wait_for(self, name: str, jsonpath: str, *, seconds: int = 60) -> None:
-        """``wait_for("p", "{.status.phase}=Succeeded")``."""
-        self.kubectl("wait", f"--for=jsonpath={jsonpath}", f"pod/{name}", f"--timeout={seconds}s", timeout=seconds + 30)
+    def wait_for(self, name: str, jsonpath: str, *, seconds: int = 60) -> dict[str, Any]:
+        """``wait_for("p", "{.status.phase}=Succeeded")``; return the Pod as it was then."""
+        said = self.kubectl(
+            "wait", f"--for=jsonpath={jsonpath}", f"pod/{name}", f"--timeout={seconds}s", "-o", "json", timeout=seconds + 30
+        )
+        found: dict[str, Any] = json.loads(said)
+        return found
 
     def pod(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", "pod", name, "-o", "json"))

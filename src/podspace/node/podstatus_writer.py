@@ -86,9 +86,13 @@ def known_restarts(pod: Pod, name: str) -> int:
 
 
 async def collect_garbage(context: NodeContext, pod: Pod, name: str) -> None:
-    """Remove all but the newest dead instance of one container, and sandboxes that hold nothing any more."""
-    dead = [s for s in pod_state.instances(context.engine, pod.uid) if s.config.name == name and s.state is ContainerState.EXITED]
-    for old in sorted(dead, key=lambda s: (s.config.attempt, s.created_nanos))[:-1]:
+    """Remove all dead instances of one container but those the status tells of, and sandboxes that hold nothing any more.
+
+    It tells of the newest, which may have ended again already, and of the one before it.
+    """
+    known = [s for s in pod_state.instances(context.engine, pod.uid) if s.config.name == name]
+    older = sorted(known, key=lambda s: (s.config.attempt, s.created_nanos))[:-2]
+    for old in (one for one in older if one.state is ContainerState.EXITED):
         await context.engine.remove_container(old.id)
         log_files.remove(old.log_path)
     for sandbox in pod_state.sandboxes_of(context.engine, pod.uid)[:-1]:
