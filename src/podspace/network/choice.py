@@ -85,6 +85,10 @@ class Networks:
         await self._bring_bridge_up()
         return await self._bridge.attach(wanted)
 
+    def takes_long(self, owner: str) -> bool:
+        """Plugins are programs, one after the other."""
+        return self.uses_cni(owner)
+
     async def detach(self, sandbox_id: str) -> None:
         """Idempotent. Raises: Unavailable when a plugin refuses."""
         if self._cni.owns(sandbox_id):

@@ -50,6 +50,9 @@ class Network(Protocol):
     async def attach(self, wanted: Attachment, /) -> tuple[str, ...]:
         """Configure the netns of the sandbox, lead its ports of the host there; return its addresses, the first one first."""
 
+    def takes_long(self, owner: str, /) -> bool:
+        """Whether the next sandbox of this front door is attached later than a process is started, if both begin at once."""
+
     async def detach(self, sandbox_id: str, /) -> None:
         """Take all of it back. Not attached: fine."""
 

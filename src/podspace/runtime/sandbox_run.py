@@ -96,8 +96,7 @@ async def _build(here: world.World, sandbox: records.Sandbox) -> None:
 async def _start(here: world.World, sandbox: records.Sandbox, folder: layout.Folder) -> tuple[str, ...]:
     """Start /pause and attach the sandbox to its network; return its addresses.
 
-    Both at once, in a netns made before, unless a user namespace is to own that: there it is /pause's to make. Plugins take longer than
-    /pause, and so they begin first.
+    Both at once, in a netns made before, unless a user namespace is to own that: there it is /pause's to make. What takes longer begins.
     """
     config = sandbox.config
     connected = config.network is not model.NamespaceMode.NODE
@@ -108,8 +107,10 @@ async def _start(here: world.World, sandbox: records.Sandbox, folder: layout.Fol
     with netns.New(functools.partial(_set_sysctls, config)) as new:
         _prepare_files(here, sandbox, folder)
         thread = await new.thread()
-        ips, _ = await together.both(_attach(here, sandbox, folder, thread), _run_pause(here, sandbox, folder, of_thread=thread))
-        return ips
+        attaching, starting = _attach(here, sandbox, folder, thread), _run_pause(here, sandbox, folder, of_thread=thread)
+        if here.network.takes_long(config.owner):
+            return (await together.both(attaching, starting))[0]
+        return (await together.both(starting, attaching))[1]
 
 
 async def _run_pause(here: world.World, sandbox: records.Sandbox, folder: layout.Folder, *, of_thread: int = 0) -> None:

@@ -53,6 +53,9 @@ class Network:
         self.attached[wanted.sandbox_id] = wanted.pid
         return ("10.99.0.2",)
 
+    def takes_long(self, owner: str) -> bool:
+        return False
+
     async def detach(self, sandbox_id: str) -> None:
         self.attached.pop(sandbox_id, None)
 
