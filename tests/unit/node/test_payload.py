@@ -36,3 +36,10 @@ def test_paths_with_folders_are_reached_through_their_first_part(tmp_path: Path)
     payload.write(tmp_path, {"dir/sub/file": File(b"1", 0o644)})
     assert (tmp_path / "dir" / "sub" / "file").read_bytes() == b"1"
     assert (tmp_path / "dir").is_symlink()
+
+
+def test_a_folder_that_is_sticky_stays_so(tmp_path: Path) -> None:
+    """A tmpfs is made that way, and a kubelet leaves it."""
+    tmp_path.chmod(0o1700)
+    payload.write(tmp_path, {"a": File(b"1", 0o644)})
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777

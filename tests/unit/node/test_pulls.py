@@ -11,7 +11,7 @@ import pytest
 
 from podspace import errors
 from podspace.image.model import Image, ImageConfig
-from podspace.node import pulls
+from podspace.node import image_volumes, pulls
 from podspace.node.backoff import Backoff
 from podspace.node.pulls import Verdict
 from tests.unit.node.builders import pod
@@ -43,9 +43,11 @@ class Told:
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.where: list[tuple[str, str]] = []
 
-    def normal(self, obj: object, reason: str, message: str, **_: Any) -> None:
+    def normal(self, obj: object, reason: str, message: str, *, field_path: str = "") -> None:
         self.reasons.append(reason)
+        self.where.append((field_path, message))
 
     warning = normal
 
@@ -129,3 +131,19 @@ def test_a_policy_of_never_and_a_name_that_is_none_ask_no_registry(monkeypatch: 
 
     run(monkeypatch, Registry(), never, imagePullPolicy="Never")
     run(monkeypatch, Registry(), none, image="NONE")
+
+
+def test_the_pull_of_an_image_volume_is_the_pods_and_its_failure_the_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(rig: Rig) -> None:
+        spec = {"volumes": [{"name": "v", "image": {"reference": "artifact:1", "pullPolicy": "IfNotPresent"}}]}
+        whole = pod(spec | {"containers": [{"name": "a", "image": "app:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]})
+        [volume] = image_volumes.used_by(whole, whole.containers[0])
+        assert rig.puller.check(whole, volume, ()) == Verdict()
+        await rig.woken.wait()
+        assert rig.told.where == [
+            ("", 'Pulling image "artifact:1"'),
+            ("", 'Failed to pull image "artifact:1": manifest unknown'),
+            ("spec.containers{a}", "Error: ErrImagePull"),
+        ]
+
+    run(monkeypatch, Registry(failures=1), test)
