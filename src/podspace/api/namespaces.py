@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from podspace import errors
+from podspace.aio import supervised
 from podspace.api import deletion, metadata, registry
 from podspace.api.call import Services
 from podspace.api.strategy_cluster import NAME_LABEL
@@ -19,6 +23,8 @@ from podspace.kube import services as kube_services
 from podspace.kube.json import JSON
 from podspace.store.store import Delete
 
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 10.0  # after which a disk that was full may not be any more
 ALWAYS_THERE = ("default", "kube-system", "kube-public", "kube-node-lease")
 _KEY = "namespaces"
 _FURNITURE = (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt"))
@@ -69,18 +75,23 @@ async def furnish(services: Services, namespace: JSON, ca_certificate: str) -> N
 
 
 class Controller:
-    """Furnishes new namespaces, puts back what is taken from them, and empties deleted ones; one task for each that is being emptied."""
+    """Furnishes new namespaces, puts back what is taken from them, and empties deleted ones; one task for each that is being emptied.
+
+    What fails is one namespace's trouble alone, and tried again.
+    """
 
     def __init__(self, services: Services, ca_certificate: str = "") -> None:
         self._services = services
         self._ca_certificate = ca_certificate
         self._emptying: set[str] = set()
+        self._helpers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         store = self._services.store
         async with asyncio.TaskGroup() as group:
-            keepers = [group.create_task(self._keep(key, name)) for key, name in _FURNITURE]
+            for key, name in _FURNITURE:
+                self._help(group, self._keep(key, name, group))
             while True:
                 present, revision = store.list(_KEY)
                 with store.watch(_KEY, since=revision) as changes:
@@ -90,13 +101,18 @@ class Controller:
                         async for change in changes:
                             if change.kind != "DELETED":
                                 await self._look_at(change.obj, group)
-                        for keeper in keepers:  # the store is closed
-                            keeper.cancel()
+                        for helper in self._helpers:  # the store is closed
+                            helper.cancel()
                         return
                     except errors.Expired:
                         continue  # fell behind: look at all of them again
 
-    async def _keep(self, key: str, name: str) -> None:
+    def _help(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        helper = group.create_task(work)
+        self._helpers.add(helper)
+        helper.add_done_callback(self._helpers.discard)
+
+    async def _keep(self, key: str, name: str, group: asyncio.TaskGroup) -> None:
         """Furnish again where a piece of furniture is deleted or changed."""
         store = self._services.store
         while True:
@@ -104,32 +120,49 @@ class Controller:
                 try:
                     async for change in changes:
                         if metadata.name_of(change.obj) == name and change.kind != "ADDED":
-                            await self._refurnish(metadata.of(change.obj)["namespace"])
+                            await self._furnish(metadata.of(change.obj)["namespace"], group)
                     return
                 except errors.Expired:
                     for namespace in store.list(_KEY)[0]:
-                        await furnish(self._services, namespace, self._ca_certificate)
-
-    async def _refurnish(self, name: str) -> None:
-        namespace = self._services.store.get(_KEY, "", name)
-        if namespace is not None:
-            await furnish(self._services, namespace, self._ca_certificate)
+                        await self._furnish(metadata.name_of(namespace), group)
 
     async def _look_at(self, namespace: JSON, group: asyncio.TaskGroup) -> None:
-        uid = metadata.of(namespace)["uid"]
+        name, uid = metadata.name_of(namespace), metadata.of(namespace)["uid"]
         if not metadata.is_terminating(namespace):
-            await furnish(self._services, namespace, self._ca_certificate)
+            await self._furnish(name, group)
         elif uid not in self._emptying:
             self._emptying.add(uid)
-            group.create_task(self._end(metadata.name_of(namespace), uid))
+            self._help(group, self._end(name, uid))
+
+    async def _furnish(self, name: str, group: asyncio.TaskGroup) -> None:
+        if not await self._furnished(name):
+            self._help(group, self._furnish_later(name))
+
+    async def _furnish_later(self, name: str) -> None:
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if await self._furnished(name):
+                return
+
+    async def _furnished(self, name: str) -> bool:
+        namespace = self._services.store.get(_KEY, "", name)
+        if namespace is None:
+            return True
+        return await supervised.tried(log, f"furnishing namespace {name}", furnish(self._services, namespace, self._ca_certificate))
 
     async def _end(self, name: str, uid: str) -> None:
         try:
-            await _empty(self._services, name)
-            with contextlib.suppress(errors.NotFound):
-                await self._services.store.mutate(_KEY, "", name, _finalized)
+            while True:
+                if await supervised.tried(log, f"emptying namespace {name}", self._finish(name)):
+                    return
+                await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._emptying.discard(uid)
+
+    async def _finish(self, name: str) -> None:
+        await _empty(self._services, name)
+        with contextlib.suppress(errors.NotFound):
+            await self._services.store.mutate(_KEY, "", name, _finalized)
 
 
 async def _empty(services: Services, name: str) -> None:
