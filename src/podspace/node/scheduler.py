@@ -126,7 +126,11 @@ class Scheduler:
     async def _foreign(self, pod: JSON) -> None:
         """Nobody runs it, and so nobody ends it: it goes when it is deleted, as a cluster's collector of Pods has it."""
         if pod["metadata"].get("deletionTimestamp"):
-            await termination.let_go(self._store, pod)
+            try:
+                await termination.let_go(self._store, pod)
+            except (errors.Unavailable, OSError) as error:
+                log.warning("removing %s again later: %s", pod["metadata"]["name"], error)
+                self._postponed.set()
         else:
             self._recorder.warning(pod, "FailedScheduling", f"there is no node {pod['spec']['nodeName']} here; the Pod will not run")
 
@@ -162,8 +166,10 @@ class Scheduler:
         return {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in self._store.list("namespaces")[0]}
 
     async def _look_again(self) -> None:
-        """A Pod that left may have made room for those that wait."""
-        for pod in in_turn(self._store.list("pods")[0]):
+        """A Pod that left may have made room for those that wait; one of a node that is not here may not have been removed yet."""
+        pods = self._store.list("pods")[0]
+        doomed = [pod for pod in pods if pod["metadata"].get("deletionTimestamp") and pod["spec"].get("nodeName") != self._node_name]
+        for pod in (*in_turn(pods), *doomed):
             await self._tried(pod)
 
     async def _bind(self, pod: JSON) -> None:

@@ -96,6 +96,36 @@ def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.Monkey
     assert "again later" in caplog.text
 
 
+def test_a_pod_of_a_node_that_is_not_here_is_removed_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.0)
+    foreign = pod({"nodeName": "elsewhere"}, deletionTimestamp="1970-01-01T00:20:00Z", deletionGracePeriodSeconds=30).raw
+
+    async def main() -> None:
+        with Store.open(tmp_path / "store.db") as store:
+            await store.create("nodes", {"metadata": {"name": "n"}, "spec": {}})
+            await store.create("pods", foreign)
+            real, failures = store.delete, iter([errors.Unavailable("database or disk is full")])
+
+            async def delete(*arguments: Any, **options: Any) -> Any:
+                if error := next(failures, None):
+                    raise error
+                return await real(*arguments, **options)
+
+            monkeypatch.setattr(Store, "delete", staticmethod(delete))
+            told = recorder.Recorder(store, component="s")
+            volumes = claim_controller.ClaimController(store, told, folder=tmp_path, node_name="n")
+            running = asyncio.ensure_future(scheduler.Scheduler(store, told, volumes, node_name="n").run())
+            async with asyncio.timeout(5):
+                with store.watch("pods") as changes:
+                    async for change in changes:
+                        assert change.kind == "DELETED"
+                        break
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 def test_a_status_that_cannot_be_written_while_a_pod_ends_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     context = SimpleNamespace(settings=SimpleNamespace(paths=SimpleNamespace(pods=tmp_path)))
     ending = worker.PodWorker(cast(NodeContext, context), pod().raw, removed=lambda _: None)
