@@ -153,16 +153,23 @@ class Controller:
     async def _end(self, name: str, uid: str) -> None:
         try:
             while True:
-                if await supervised.tried(log, f"emptying namespace {name}", self._finish(name)):
+                if await supervised.tried(log, f"emptying namespace {name}", self._finish(name, uid)):
                     return
                 await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._emptying.discard(uid)
 
-    async def _finish(self, name: str) -> None:
+    async def _finish(self, name: str, uid: str) -> None:
+        if not self._is_there(name, uid):  # it went while this waited to be tried again, and there may be another of its name
+            return
         await _empty(self._services, name)
-        with contextlib.suppress(errors.NotFound):
-            await self._services.store.mutate(_KEY, "", name, _finalized)
+        if self._is_there(name, uid):
+            with contextlib.suppress(errors.NotFound):
+                await self._services.store.mutate(_KEY, "", name, _finalized)
+
+    def _is_there(self, name: str, uid: str) -> bool:
+        found = self._services.store.get(_KEY, "", name)
+        return found is not None and metadata.of(found)["uid"] == uid
 
 
 async def _empty(services: Services, name: str) -> None:

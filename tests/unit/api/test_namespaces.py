@@ -51,3 +51,31 @@ def test_a_namespace_is_furnished_and_emptied_once_the_disk_has_room_again(monke
 
     monkeypatch.setattr(namespaces, "RETRY_SECONDS", 0.01)
     played(scene)
+
+
+def test_another_namespace_of_the_same_name_is_not_emptied_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_mutate = Store.mutate
+    refused, path = asyncio.Event(), "/api/v1/namespaces/twice"
+
+    async def mutate(self: Store, key: str, namespace: str, name: str, change: Any, **options: Any) -> Any:
+        if change is namespaces._finalized and not refused.is_set():
+            refused.set()
+            raise errors.Unavailable(FULL)
+        return await real_mutate(self, key, namespace, name, change, **options)
+
+    async def scene(client: Client) -> None:
+        monkeypatch.setattr(Store, "mutate", mutate)
+        assert (await client.post("/api/v1/namespaces", {"metadata": {"name": "twice"}})).status == 201
+        assert (await client.delete(path)).status == 200
+        await refused.wait()
+        left = (await client.get(path)).json
+        left["spec"]["finalizers"] = []
+        assert (await client.put(f"{path}/finalize", left)).status == 200
+        await until_status(client, path, 404)
+        assert (await client.post("/api/v1/namespaces", {"metadata": {"name": "twice"}})).status == 201
+        assert (await client.post(f"{path}/configmaps", {"metadata": {"name": "mine"}})).status == 201
+        await asyncio.sleep(0.3)
+        assert (await client.get(f"{path}/configmaps/mine")).status == 200
+
+    monkeypatch.setattr(namespaces, "RETRY_SECONDS", 0.2)
+    played(scene)
