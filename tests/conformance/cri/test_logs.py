@@ -53,7 +53,7 @@ def test_no_line_is_lost_or_doubled_when_logs_are_rotated(machine: cri.Machine) 
         client.runtime.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=container), timeout=cri.SECONDS)
         assert log.exists()
         files.append((rotated, rotated.stat().st_size))
-    client.output(container, "touch", "/end")
+    client.exec(container, "touch", "/end")  # it may be killed before it has ended itself, with the container that it lets end
     events = client.runtime.GetContainerEvents(pb.GetEventsRequest(), timeout=cri.SECONDS)
     client.sandboxes()
     if client.status(container).state != pb.CONTAINER_EXITED:
