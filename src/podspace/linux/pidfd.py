@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from podspace.aio import fds
 from podspace.linux import procfs
@@ -84,7 +84,7 @@ class ProcessHandle:
             self.fd = -1
 
 
-async def wait_all(pids: list[int]) -> None:
+async def wait_all(pids: Iterable[int]) -> None:
     """Wait until none of these processes is left, threads included. Those already gone count as done."""
     for pid in pids:
         try:

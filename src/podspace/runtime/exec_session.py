@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from podspace.runtime import container_create, layout, records, world
 from podspace.wire import streams
 
 _ABORT_SECONDS = 10
+_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,24 +179,38 @@ async def abort(here: world.World, container: records.Container, session: Sessio
     if session.child.running:
         pid = await process_of(session)
         if pid:
-            _kill_family(pid, here.cgroups.processes(container.intent.cgroup))
+            await pidfd.wait_all(_kill_family(pid, lambda: here.cgroups.processes(container.intent.cgroup)))
         else:
             session.child.send_signal(signal.SIGKILL)
         await session.child.wait()
 
 
-def _kill_family(pid: int, candidates: Sequence[int]) -> None:
-    """Kill a process and those of ``candidates`` that descend from it or are in its session."""
+def _kill_family(pid: int, candidates: Callable[[], Sequence[int]]) -> set[int]:
+    """Kill a process and those of ``candidates`` that descend from it or are in its session; return who was killed.
+
+    First all are stopped, and looked for again: what was stopped starts no more.
+    """
     handle = pidfd.ProcessHandle.open(pid)
     if handle is None:
-        return
-    handle.send_signal(signal.SIGSTOP)  # it must not start more while we look
-    for member in family(pid, [found for other in candidates if (found := procfs.stat(other)) is not None]):
-        if member != pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member, signal.SIGKILL)
+        return set()
+    handle.send_signal(signal.SIGSTOP)
+    killed = {pid}
+    for _ in range(_LOOKS):  # one that forks and ends, over and over, could keep us looking
+        more = family(pid, [found for other in candidates() if (found := procfs.stat(other)) is not None]) - killed
+        if not more:
+            break
+        _send(more, signal.SIGSTOP)
+        killed |= more
+    _send(killed - {pid}, signal.SIGKILL)
     handle.send_signal(signal.SIGKILL)
     handle.close()
+    return killed
+
+
+def _send(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def family(pid: int, stats: Sequence[procfs.Stat]) -> set[int]:

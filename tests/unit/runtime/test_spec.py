@@ -260,17 +260,6 @@ def test_resolv_conf_is_the_hosts_unless_something_is_said() -> None:
     assert spec_sandbox.resolv_conf(dns, "x") == "search a b\nnameserver 1.1.1.1\nnameserver 2.2.2.2\noptions ndots:5\n"
 
 
-def test_family_is_session_and_descendants() -> None:
-    from podspace.linux import procfs
-    from podspace.runtime import exec_session
-
-    def stat(pid: int, parent: int, session: int) -> procfs.Stat:
-        return procfs.Stat(pid=pid, comm="", state="S", parent=parent, session=session, exiting=False, start_time=0, arg_start=0, arg_end=0)
-
-    stats = [stat(2, 1, 1), stat(5, 2, 5), stat(6, 1, 5), stat(7, 6, 7), stat(8, 2, 1)]
-    assert exec_session.family(5, stats) == {5, 6, 7}
-
-
 @pytest.mark.parametrize(
     ("name", "file"),
     [
