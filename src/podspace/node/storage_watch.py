@@ -91,8 +91,8 @@ class StorageWatch:
         engine, paths = self._context.engine, self._context.settings.paths
         written: dict[str, int] = {}
         for status in pod_state.instances(engine, pod.uid):
-            used = await engine.container_usage(status.id)
-            written[status.config.name] = written.get(status.config.name, 0) + used.layer.bytes
+            used = await engine.disk_used(status.id)  # figures of before would be believed for as long as nothing more is written
+            written[status.config.name] = written.get(status.config.name, 0) + used.bytes
         folders = volumes.on_disk(paths.pods, pod)
         return await asyncio.to_thread(_measured, written, folders, configs.log_directory(pod, paths.log))
 

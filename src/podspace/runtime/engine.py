@@ -25,6 +25,7 @@ from podspace.runtime import (
     container_stop,
     container_update,
     details,
+    disk_usage,
     image_mounts,
     model,
     port_forward,
@@ -244,6 +245,10 @@ class Engine:
         container = self._here.container(identifier)
         layer = await usage.of_layer(self._here, container)
         return await asyncio.to_thread(details.of_container, self._here, container, layer)
+
+    async def disk_used(self, identifier: str) -> disk_usage.DiskUsage:
+        """What a container has written to its root by now. Raises: NotFound."""
+        return await usage.of_layer(self._here, self._here.container(identifier), most_seconds_old=0)
 
     def memory_used(self, identifier: str) -> int:
         """Bytes a container has in use and the kernel could not take back at once. Raises: NotFound."""

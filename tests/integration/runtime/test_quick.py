@@ -95,6 +95,17 @@ def test_a_dead_container_keeps_its_status_and_log_and_nothing_in_the_kernel(roo
     rig.play(root, scene)
 
 
+def test_what_is_on_the_disk_now_is_told_beside_figures_that_may_be_older(root: Path) -> None:
+    async def scene(here: rig.Rig) -> None:
+        sandbox = await here.engine.run_sandbox(here.sandbox_config())
+        container = await here.run(sandbox, "sleep", "1000")
+        before = (await here.engine.container_usage(container)).layer.bytes
+        await here.output(container, "dd", "if=/dev/zero", "of=/tmp/file", "bs=1M", "count=3")
+        assert (await here.engine.disk_used(container)).bytes >= before + (3 << 20)
+
+    rig.play(root, scene)
+
+
 def test_sysctls_of_the_network_are_set_where_it_is_made(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         wanted = {"net.core.somaxconn": "321", "net/ipv4/tcp_syncookies": "0", "kernel.shm_rmid_forced": "1"}
