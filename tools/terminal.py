@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_UNFINISHED = re.compile(rb"(?:\r|\x1b(?:\[[0-9;?]*)?)\Z")
 
 
 class Terminal:
@@ -24,6 +25,7 @@ class Terminal:
             os.execvpe(argv[0], list(argv), dict(environment))
         self.resize(columns, rows)
         self.screen = ""
+        self._cut = b""  # the beginning of what is replaced as a whole, at the end of what has been read
 
     def __enter__(self) -> Terminal:
         return self
@@ -46,7 +48,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def read_until(self, pattern: str, *, seconds: float = 20.0) -> str:
+    def read_until(self, pattern: str, *, seconds: float = 60.0) -> str:
         """Return what appeared up to and including ``pattern`` (a regex), without escape sequences.  Raises: TimeoutError, EOFError."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.screen)):
@@ -54,7 +56,7 @@ class Terminal:
         text, self.screen = self.screen[: match.end()], self.screen[match.end() :]
         return text
 
-    def wait_exit(self, *, seconds: float = 20.0) -> int:
+    def wait_exit(self, *, seconds: float = 60.0) -> int:
         """Wait for the program to end by itself; return its exit status.  Raises: TimeoutError."""
         deadline = time.monotonic() + seconds
         while True:
@@ -77,7 +79,8 @@ class Terminal:
             data = b""
         if not data:
             raise EOFError(f"program ended; the screen shows: {self.screen!r}")
-        self.screen += _ESCAPES.sub("", data.decode(errors="replace")).replace("\r\n", "\n")
+        whole, self._cut = _cut(self._cut + data)
+        self.screen += _ESCAPES.sub("", whole.decode(errors="replace")).replace("\r\n", "\n")
 
     def _reaped(self, seconds: float) -> bool:
         if self.pid < 0:
@@ -90,3 +93,10 @@ class Terminal:
             os.close(fd)
         os.waitpid(self.pid, 0)
         return True
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    """Without a line end or an escape sequence that is not complete yet, and that."""
+    match = _UNFINISHED.search(data)
+    at = match.start() if match else len(data)
+    return data[:at], data[at:]

@@ -64,7 +64,7 @@ class Client:
         found: pb.PodSandboxStatus = answer.status
         return found
 
-    def exec(self, container: str, *argv: str, seconds: int = 10) -> pb.ExecSyncResponse:
+    def exec(self, container: str, *argv: str, seconds: int = 50) -> pb.ExecSyncResponse:
         request = pb.ExecSyncRequest(container_id=container, cmd=argv, timeout=seconds)
         answer: pb.ExecSyncResponse = self.runtime.ExecSync(request, timeout=SECONDS)
         return answer

@@ -33,7 +33,7 @@ def take(root: Path, instance: str) -> Snapshot:
         processes=frozenset(_processes(str(root))),
         mounts=frozenset(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(root) in line),
         cgroups=frozenset(_cgroups(instance)),
-        links=frozenset(name for name in os.listdir("/sys/class/net") if instance[:5] in name),
+        links=frozenset(name for name in os.listdir("/sys/class/net") if name == f"ps-{instance}" or name.startswith(f"ps{instance[:5]}")),
         tables=frozenset(_tables(instance)),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tests.support.server import Server
 
+T = TypeVar("T")
 Manifest = dict[str, Any]
 IMAGE = "busybox:1.28"
 
@@ -52,6 +54,15 @@ def wait_for_event(server: Server, name: str, reason: str) -> None:
     while not json.loads(server.kubectl("get", "events", selector, "-o", "json"))["items"]:
         assert time.monotonic() < until, told(server, name)
         time.sleep(0.1)
+
+
+def eventually(look: Callable[[], T], fine: Callable[[T], bool], *, seconds: float = 30) -> T:
+    """What is seen once it is fine: what a process does in its own time comes some moments after what is told of it."""
+    until = time.monotonic() + seconds
+    while not fine(found := look()):
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+    return found
 
 
 def container_status(server: Server, name: str, container: str = "c") -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 from podspace.settings import Paths
 from tests.support import leaks
 
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -91,7 +92,8 @@ class Server:
     def _signal(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(30)
+        status = self.process.wait(90)
+        self._reader.join(10)  # all has been read that was said
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -103,7 +105,7 @@ class Server:
         return os.environ | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.root)}
 
     def run(
-        self, *argv: str, stdin: bytes | str | None = None, timeout: float = 60, check: bool = True
+        self, *argv: str, stdin: bytes | str | None = None, timeout: float = 150, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a program with KUBECONFIG set; text in and out."""
         data = stdin.decode() if isinstance(stdin, bytes) else stdin
@@ -114,11 +116,11 @@ class Server:
             )
         return done
 
-    def kubectl(self, *argv: str, stdin: bytes | str | None = None, timeout: float = 60, check: bool = True) -> str:
+    def kubectl(self, *argv: str, stdin: bytes | str | None = None, timeout: float = 150, check: bool = True) -> str:
         """Standard output of a kubectl command that must succeed."""
         return self.run("kubectl", *argv, stdin=stdin, timeout=timeout, check=check).stdout
 
-    def podspace(self, *argv: str, stdin: bytes | str | None = None, timeout: float = 60, check: bool = True) -> str:
+    def podspace(self, *argv: str, stdin: bytes | str | None = None, timeout: float = 150, check: bool = True) -> str:
         """The same with our own command line."""
         return self.run(sys.executable, "-m", "podspace.cli.main", *argv, stdin=stdin, timeout=timeout, check=check).stdout
 
@@ -145,13 +147,16 @@ class Server:
         return self.kubectl("exec", name, "-c", container, "--", *argv, check=check)
 
     def delete_everything(self) -> None:
-        self.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", check=False, timeout=60)
+        self.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", check=False, timeout=300)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One below those that the kernel gives to whoever asks for any: a server that starts again must find its own free."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
@@ -165,8 +170,10 @@ def running(root: Path, *, registries_conf: Path | None = None, flags: Sequence[
     finally:
         if server.process is None or server.process.poll() is not None:
             server.start()
-        server.delete_everything()
-        status = server.stop()
+        try:
+            server.delete_everything()
+        finally:
+            status = server.stop()
     assert status == 0, "serve ended with an error:\n" + "".join(server.log[-40:])
     left = leaks.take(root, server.paths.instance).minus(before)
     assert not left, "left behind:\n" + "\n".join(left)

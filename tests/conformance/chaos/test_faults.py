@@ -22,7 +22,7 @@ from tests.support.server import Server
 pytestmark = pytest.mark.root
 
 
-def eventually(question: Any, *, seconds: float = 30) -> Any:
+def eventually(question: Any, *, seconds: float = 90) -> Any:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
@@ -70,6 +70,7 @@ def test_after_a_reboot_pods_come_back_and_count_on_and_what_was_over_stays_over
     own_server.wait_for("half", "{.status.containerStatuses[0].state.terminated.exitCode}=0")
     own_server.wait_for("half", "{.status.containerStatuses[1].started}=true")
     truth.kill(next(i.pid for i in truth.instances(own_server.paths) if i.name == "b" and i.pid))
+    own_server.wait_for("half", "{.status.containerStatuses[1].restartCount}=1")
     own_server.exec("stays", "a", "true")
     over = own_server.pod("over")["status"]
     pull_the_plug(own_server)
@@ -141,7 +142,7 @@ def test_a_full_disk_ends_neither_server_nor_pods_and_all_goes_on_once_there_is_
             assert "Traceback" not in refused.stderr
             server.kubectl("create", "-f", "-", stdin=json.dumps(manifests.plain("no-room")))
         server.wait_ready("no-room")
-        server.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=40s")
+        server.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=120s", timeout=150)
         assert eventually(lambda: not truth.leftovers(server.paths, server.process.pid if server.process else 0))
 
 
@@ -167,7 +168,7 @@ def test_a_program_that_goes_missing_is_told_of_and_used_again_when_it_is_back(
         reason = "Failed" if program == "conmon" else "FailedCreatePodSandBox"
         said = eventually(lambda: [m for m in events(server, reason) if program in m])
         assert "Traceback" not in said[0]
-        server.kubectl("delete", "pod", "before", "--grace-period=1", "--timeout=20s")
+        server.kubectl("delete", "pod", "before", "--grace-period=1", "--timeout=120s", timeout=150)
         (private_path / "hidden").rename(private_path / program)
         server.wait_ready("p")
 
@@ -186,7 +187,7 @@ def test_a_runtime_that_fails_is_told_of_and_pods_can_be_deleted_all_the_same(ro
         assert "crun-odd failed" in said[0]
         server.kill()
         server.start()
-        server.kubectl("delete", "pod", "before", "--grace-period=1", "--timeout=20s")
+        server.kubectl("delete", "pod", "before", "--grace-period=1", "--timeout=120s", timeout=150)
         replace(script, working)
         server.wait_ready("p")
 
@@ -252,10 +253,10 @@ def test_a_pod_may_be_replaced_by_one_of_its_name_at_once(own_server: Server) ->
 def test_sixty_pods_at_once(own_server: Server) -> None:
     many = {"apiVersion": "v1", "kind": "List", "items": [manifests.shared(f"p{number}") for number in range(60)]}
     own_server.kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps(many), timeout=120)
-    own_server.kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s", timeout=120)
+    own_server.kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=300s", timeout=330)
     assert own_server.process is not None
-    own_server.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", timeout=90)
-    assert eventually(lambda: not truth.leftovers(own_server.paths, own_server.process.pid if own_server.process else 0))
+    own_server.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=240s", timeout=270)
+    assert eventually(lambda: not truth.leftovers(own_server.paths, own_server.process.pid if own_server.process else 0), seconds=120)
     assert sum(truth.open_files(own_server.process.pid).values()) < 60
 
 
@@ -267,7 +268,7 @@ def test_the_grace_of_one_who_will_not_go_can_be_cut_short(own_server: Server) -
     own_server.start()
     assert own_server.pod("p")["metadata"]["deletionGracePeriodSeconds"] == 600
     assert own_server.exec("p", "a", "echo", "still here") == "still here\n"
-    own_server.kubectl("delete", "pod", "p", "--now", "--timeout=20s")
+    own_server.kubectl("delete", "pod", "p", "--now", "--timeout=120s", timeout=150)
 
 
 def test_who_forks_when_asked_to_stop_is_killed_to_the_last(own_server: Server) -> None:
@@ -275,7 +276,7 @@ def test_who_forks_when_asked_to_stop_is_killed_to_the_last(own_server: Server) 
     own_server.apply(pod("p", container("a", bomb), shareProcessNamespace=True, terminationGracePeriodSeconds=1))
     own_server.wait_ready("p")
     eventually(lambda: own_server.kubectl("logs", "p") == "up\n")
-    own_server.kubectl("delete", "pod", "p", "--timeout=30s")
+    own_server.kubectl("delete", "pod", "p", "--timeout=120s", timeout=150)
 
 
 def test_an_image_that_is_removed_while_it_is_used_does_not_hurt_who_uses_it(own_server: Server) -> None:

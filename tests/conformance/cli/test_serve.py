@@ -31,7 +31,7 @@ POD = {
 def serve(*flags: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A serve that is expected to refuse."""
     argv = [sys.executable, "-m", "podspace.cli.main", "serve", *flags]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:

@@ -44,12 +44,13 @@ def test_the_pods_life_from_image_to_removal(shared: bool, machine: cri.Machine)
     assert client.status(web).state == pb.CONTAINER_RUNNING
     assert set(client.containers(pod_sandbox_id=sandbox)) == {web, shell}
 
+    fetch = f"until wget -qO- http://{status.network.ip}; do sleep 0.1; done"
+    assert "nginx" in client.output(shell, "sh", "-c", fetch)  # who answers has its title, and runs
     processes = [line.split(None, 2) for line in client.output(shell, "ps", "ax").splitlines()[1:]]
     first = next(words for pid, *words in processes if pid == "1")
     assert first == (["root", "/pause"] if shared else ["root", "sh"])
     assert any("nginx: master process" in words[-1] for words in processes) is shared
     assert client.output(shell, "hostname").strip() == name
-    assert "nginx" in client.output(shell, "wget", "-qO-", f"http://{status.network.ip}")
 
     for container in (web, shell):
         client.stop(container)

@@ -33,8 +33,8 @@ def state_of(podspace: Server, name: str) -> dict[str, Any]:
 
 def test_an_image_that_is_not_there_is_told_in_the_registrys_words(podspace: Server) -> None:
     podspace.apply(pod("noimage", image="nosuch:1.0"))
-    podspace.wait_for("noimage", "{.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff")
-    waiting = state_of(podspace, "noimage")["state"]["waiting"]
+    found = podspace.wait_for("noimage", "{.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff")
+    waiting = found["status"]["containerStatuses"][0]["state"]["waiting"]
     assert 'Back-off pulling image "nosuch:1.0"' in waiting["message"]
     assert "docker.io/library/nosuch:1.0" in waiting["message"]
     events = podspace.kubectl("describe", "pod", "noimage").partition("Events:")[2]
@@ -59,7 +59,7 @@ def test_a_config_map_that_is_missing_is_named_and_its_coming_starts_the_contain
     podspace.wait_for("waits", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
     assert state_of(podspace, "waits")["state"]["waiting"]["message"] == 'configmap "later" not found'
     podspace.kubectl("create", "configmap", "later", "--from-literal=k=v")
-    podspace.wait_ready("waits", seconds=5)
+    podspace.wait_ready("waits", seconds=9)
     assert podspace.exec("waits", "c", "sh", "-c", "echo $K") == "v\n"
     podspace.kubectl("delete", "pod/waits", "configmap/later")
 

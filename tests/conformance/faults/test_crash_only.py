@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import leaks
+from tests.support import leaks, pods
 from tests.support.server import Server
 
 pytestmark = pytest.mark.root
@@ -34,12 +34,20 @@ def host_processes(server: Server, name: str) -> dict[str, str]:
     return {pid: words for pid, words in rows if not words.startswith("ps ")}
 
 
+def uptime() -> float:
+    """Seconds, as a container sees them too."""
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
 def test_containers_outlive_the_server_and_are_found_again(own_server: Server) -> None:
     own_server.apply(pod("p", shell="exec sleep 7001", talker="while :; do cat /proc/uptime; sleep 0.2; done", tty="exec sh"))
     own_server.wait_ready("p")
-    before, status = host_processes(own_server, "p"), own_server.pod("p")["status"]
+    before = pods.eventually(lambda: host_processes(own_server, "p"), lambda seen: {"sleep 7001", "sh"} <= set(seen.values()))
+    status = own_server.pod("p")["status"]
     own_server.kill()
+    away = uptime()
     time.sleep(1)  # the talker goes on talking meanwhile
+    back = uptime()
     own_server.start()
     after = host_processes(own_server, "p")
     assert {pid: words for pid, words in before.items() if "sleep 0.2" not in words and "cat /proc" not in words}.items() <= after.items()
@@ -47,16 +55,16 @@ def test_containers_outlive_the_server_and_are_found_again(own_server: Server) -
     assert [s["containerID"] for s in again["containerStatuses"]] == [s["containerID"] for s in status["containerStatuses"]]
     assert [s["restartCount"] for s in again["containerStatuses"]] == [0, 0, 0]
     stamps = [float(line.split()[0]) for line in own_server.kubectl("logs", "p", "-c", "talker").splitlines()]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    assert max(gaps) < 1.0, "the log has a hole where the server was away"
+    assert stamps == sorted(stamps)
+    assert [stamp for stamp in stamps if away <= stamp <= back], "the log has a hole where the server was away"
     assert own_server.run("kubectl", "attach", "-i", "p", "-c", "tty", stdin="echo still $((40+2)); exit\n").stdout.count("still 42") == 1
 
 
 def test_exits_that_nobody_saw_are_known_afterwards(own_server: Server) -> None:
-    own_server.apply(pod("p", shell="sleep 1.5; echo last words; exit 42", stays="exec sleep 7002"))
+    own_server.apply(pod("p", shell="sleep 4; echo last words; exit 42", stays="exec sleep 7002"))
     own_server.wait_ready("p")
     own_server.kill()
-    time.sleep(2)
+    time.sleep(5)
     own_server.start()
     own_server.wait_for("p", "{.status.containerStatuses[0].state.terminated.exitCode}=42")
     assert own_server.kubectl("logs", "p", "-c", "shell") == "last words\n"
@@ -85,8 +93,10 @@ def test_killed_while_a_pod_is_starting_it_starts_after_all(own_server: Server, 
     if own_server.run("kubectl", "get", "pod", "p", check=False).returncode != 0:
         own_server.apply(manifest)  # killed before it was acknowledged
     own_server.wait_ready("p")
-    commands = [words for words in host_processes(own_server, "p").values() if words.startswith("sleep")]
-    assert sorted(commands) == ["sleep 7003", "sleep 7004"]
+    pods.eventually(
+        lambda: sorted(words for words in host_processes(own_server, "p").values() if words != "/pause"),
+        lambda commands: commands == ["sleep 7003", "sleep 7004"],
+    )
 
 
 def test_stopping_the_server_leaves_the_pods_and_stop_pods_takes_them_along(own_server: Server) -> None:
@@ -120,4 +130,4 @@ def test_a_server_that_stops_takes_its_execs_along(own_server: Server) -> None:
         client.communicate(timeout=30)
         assert client.returncode != 0
     own_server.start()
-    assert sorted(host_processes(own_server, "p").values()) == ["/pause", "sleep 7006"]
+    pods.eventually(lambda: sorted(host_processes(own_server, "p").values()), lambda seen: seen == ["/pause", "sleep 7006"])

@@ -34,7 +34,7 @@ class Kubectl:
 
     def run(self, *argv: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         everything = {**self.environment, **environment}
-        return subprocess.run([self.program, *argv], input=stdin, capture_output=True, text=True, timeout=60, env=everything)
+        return subprocess.run([self.program, *argv], input=stdin, capture_output=True, text=True, timeout=240, env=everything)
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Run it beside the test; both outputs in one, standard input empty."""

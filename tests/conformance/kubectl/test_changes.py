@@ -213,7 +213,7 @@ def test_wait_for_every_kind_of_thing(kubectl: Kubectl, ns: str) -> None:
     assert kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=p", "-n", ns, "--timeout=60s") == "pod/p condition met\n"
     waiting = kubectl.start("wait", "--for=delete", "pod/p", "-n", ns, "--timeout=60s")
     kubectl("delete", "pod", "p", "-n", ns, "--now", "--wait=false")
-    waiting.communicate(timeout=60)
-    assert waiting.returncode == 0
+    said = waiting.communicate(timeout=60)[0]
+    assert waiting.returncode == 0 or (kubectl.is_old and "not found" in said), said  # 1.20 may have looked too late
     if not kubectl.is_old:
         assert kubectl("wait", "--for=delete", "pod/p", "-n", ns, "--timeout=5s") == ""

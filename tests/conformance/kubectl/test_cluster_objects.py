@@ -22,6 +22,7 @@ def objects(kubectl: Kubectl, *argv: str) -> Any:
 
 def test_a_namespace_has_its_furniture_and_goes_with_all_it_holds(kubectl: Kubectl) -> None:
     kubectl("create", "namespace", "room")
+    _wait_for_furniture(kubectl, "room")
     assert "-----BEGIN CERTIFICATE-----" in kubectl("get", "cm", "kube-root-ca.crt", "-n", "room", "-o", "jsonpath={.data.ca\\.crt}")
     assert kubectl("get", "sa", "-n", "room", "-o", "name") == "serviceaccount/default\n"
     assert objects(kubectl, "ns", "room")["metadata"]["labels"] == {"kubernetes.io/metadata.name": "room"}
@@ -31,12 +32,17 @@ def test_a_namespace_has_its_furniture_and_goes_with_all_it_holds(kubectl: Kubec
     kubectl("delete", "cm", "kube-root-ca.crt", "-n", "room")
     kubectl("delete", "sa", "default", "-n", "room")
     kubectl("patch", "cm", "kube-root-ca.crt", "--type=merge", "-p", '{"data":{"ca.crt":"","more":"x"}}')
-    deadline = time.monotonic() + 20  # all comes back
-    while "default" not in kubectl("get", "sa", "-n", "room") or not _furnished(kubectl, "room") or not _furnished(kubectl, "default"):
-        assert time.monotonic() < deadline
+    _wait_for_furniture(kubectl, "room", "default")  # all comes back
     assert kubectl("delete", "namespace", "room") == 'namespace "room" deleted\n'
     assert kubectl("get", "pods,secrets,cm,sa,events", "-n", "room", "-o", "name") == ""
     assert "this namespace may not be deleted" in kubectl("delete", "namespace", "default", status=1)
+
+
+def _wait_for_furniture(kubectl: Kubectl, *namespaces: str) -> None:
+    """A controller sees to it, after the namespace has been answered."""
+    deadline = time.monotonic() + 60
+    while not all(_furnished(kubectl, one) and "default" in kubectl("get", "sa", "-n", one) for one in namespaces):
+        assert time.monotonic() < deadline
 
 
 def _furnished(kubectl: Kubectl, namespace: str) -> bool:

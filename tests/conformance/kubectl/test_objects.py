@@ -120,20 +120,25 @@ def test_waiting_for_a_field_a_condition_and_an_absence(kubectl: Kubectl) -> Non
     kubectl("run", "goes", "--image=busybox:1.28", "--restart=Never", "--", "sleep", "3600")
     waiting = kubectl.start("wait", "--for=delete", "pod/goes", "--timeout=30s")
     kubectl("delete", "pod", "goes", "--now", "--wait=false")
-    assert waiting.communicate(timeout=40)[0] in ("", "pod/goes condition met\n")
-    assert waiting.returncode == 0
+    said = waiting.communicate(timeout=40)[0]
+    if not (kubectl.is_old and "not found" in said):  # 1.20 cannot wait for what is gone before it has looked
+        assert (waiting.returncode, said in ("", "pod/goes condition met\n")) == (0, True), said
 
 
 def test_a_watch_shows_a_pods_life(kubectl: Kubectl) -> None:
-    watching = kubectl.start("get", "pods", "-w", "--no-headers", "--field-selector=metadata.name=short")
+    watching = kubectl.start("get", "pods", "-w", "--no-headers")
     assert watching.stdout is not None
     try:
+        while not watching.stdout.readline().startswith("ma "):
+            pass  # from here on it watches
         kubectl("run", "short", "--image=busybox:1.28", "--restart=Never", "--", "true")
         shown = []
         for line in watching.stdout:
-            shown.append(line.split()[2])
-            if shown[-1] == "Completed":
-                break
+            name, _, status = line.split()[:3]
+            if name == "short":
+                shown.append(status)
+                if status == "Completed":
+                    break
         assert shown[0] == "Pending"
     finally:
         watching.kill()

@@ -47,7 +47,7 @@ def test_top_of_the_node_is_the_whole_machine(kubectl: Kubectl, podspace: Server
     name, cores, percent, memory, _ = kubectl("top", "node", "--no-headers").split()
     assert name == node_name(podspace)
     assert int(cores.removesuffix("m")) >= 10
-    assert 0 < int(percent.removesuffix("%")) <= 100
+    assert 0 < int(percent.removesuffix("%")) <= 110  # what the kernel counts comes in ticks
     assert int(memory.removesuffix("Mi")) > 32
 
 

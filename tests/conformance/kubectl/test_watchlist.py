@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import itertools
 import json
 import ssl
 import threading
@@ -74,10 +75,10 @@ def _is_end_of_beginning(kind: str, obj: dict[str, Any]) -> bool:
 def test_wait_for_ready_sees_what_is_there_then_the_mark_then_the_change(client: Client, accept: str) -> None:
     client.send("POST", f"{PODS}?fieldManager=kubectl-run", pod("w"))
     watching = client.watch("w", accept=accept)
-    kind, obj = next(watching)
-    assert (kind, obj["metadata"]["name"]) == ("ADDED", "w")
+    first = next(watching)
+    assert (first[0], first[1]["metadata"]["name"]) == ("ADDED", "w")
     assert _is_end_of_beginning(*next(watching))
-    for _, obj in watching:
+    for _, obj in itertools.chain([first], watching):
         if any(one["type"] == "Ready" and one["status"] == "True" for one in obj["status"].get("conditions", ())):
             break
     else:

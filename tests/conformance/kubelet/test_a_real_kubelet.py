@@ -59,7 +59,12 @@ def test_a_shared_process_namespace(one: Cluster) -> None:
     assert seen[1].endswith("/pause")
     assert sum("sleep 7700" in line for line in seen) == 2
     one.kubectl("debug", "shared", f"--image={IMAGE}", "--target=b", "-c", "look", "--", "sh", "-c", "ps | grep -c 'sleep 7700'")
-    one.kubectl("wait", "--for=jsonpath={.status.ephemeralContainerStatuses[?(@.name=='look')].state.terminated.exitCode}=0", "pod/shared")
+    one.kubectl(
+        "wait",
+        "--for=jsonpath={.status.ephemeralContainerStatuses[?(@.name=='look')].state.terminated.exitCode}=0",
+        "pod/shared",
+        "--timeout=120s",
+    )
     assert int(one.kubectl("logs", "shared", "-c", "look")) >= 2
     one.kubectl("delete", "pod", "shared", "--timeout=60s")
 
@@ -87,7 +92,7 @@ def test_containers_live_on_while_podspace_and_the_kubelet_come_and_go(one: Clus
 
 
 def test_a_container_that_ends_is_started_again_and_its_last_words_are_kept(one: Cluster) -> None:
-    create(one, "again", shared=False, script="echo first words; sleep 1; exit 3")
+    create(one, "again", shared=False, script="echo first words; sleep 10; exit 3")
     one.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/again", "--timeout=60s")
     assert one.kubectl("logs", "again", "-c", "a", "--previous") == "first words\n"
     assert status(one, "again")["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 3

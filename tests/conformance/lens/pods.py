@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.server import Server
+
 
 def pod(name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
     base = {"terminationGracePeriodSeconds": 1, "containers": list(containers)}
@@ -19,3 +21,9 @@ def shell(name: str, *script: str, **more: Any) -> dict[str, Any]:
 def page(name: str = "nginx") -> dict[str, Any]:
     """The Pod of the Kubernetes page, without the terminal."""
     return pod(name, {"name": "nginx", "image": "nginx"}, shell("shell"), shareProcessNamespace=True)
+
+
+def wait_for_page(server: Server, name: str) -> None:
+    """Until ``page`` is as it stays: workers have another user than their master, and take a title after they have become it."""
+    server.wait_ready(name)
+    server.exec(name, "shell", "sh", "-c", "until ps ax | grep -q '[n]ginx: worker'; do :; done")

@@ -105,7 +105,7 @@ def test_a_process_that_may_not_be_dumped_is_closed_to_its_own_uid_and_to_no_len
 
 def test_the_probe_changes_nothing_and_is_not_seen(podspace: Server) -> None:
     podspace.apply(pods.page("audit-page"))
-    podspace.wait_ready("audit-page")
+    pods.wait_for_page(podspace, "audit-page")
     before = json.loads(podspace.podspace("ps", "audit-page", "-o", "json"))["processes"]
     podspace.podspace("audit", "audit-page")
     after = json.loads(podspace.podspace("ps", "audit-page", "-o", "json"))["processes"]

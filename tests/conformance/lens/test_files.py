@@ -50,6 +50,7 @@ def test_copying_needs_no_tar(nginx: Server, tmp_path: Path) -> None:
 def test_the_difference_to_the_image_is_what_the_container_did(nginx: Server) -> None:
     nginx.apply(pods.pod("diff", pods.shell("one", "echo x > /new; rm /bin/wget; echo y >> /etc/passwd; exec sleep 3600")))
     nginx.wait_ready("diff")
+    nginx.exec("diff", "one", "sh", "-c", "until grep -qx y /etc/passwd; do :; done")
     lines = nginx.podspace("files", "diff", "diff").splitlines()
     assert sorted(lines) == ["A /new", "C /etc/passwd", "D /bin/wget"]
     answer = json.loads(nginx.podspace("files", "diff", "diff", "/etc", "-o", "json"))

@@ -23,7 +23,7 @@ def seen(server: Server, name: str, *more: str) -> list[dict[str, Any]]:
 
 def test_every_process_is_listed_as_the_containers_see_it(podspace: Server) -> None:
     podspace.apply(pods.page("ps-page"))
-    podspace.wait_ready("ps-page")
+    pods.wait_for_page(podspace, "ps-page")
     found = {entry["pid"]: entry for entry in seen(podspace, "ps-page")}
     inside = {int(pid) for pid in podspace.exec("ps-page", "shell", "sh", "-c", "cd /proc; echo [0-9]*").split()}
     assert set(found) <= inside
@@ -37,7 +37,7 @@ def test_every_process_is_listed_as_the_containers_see_it(podspace: Server) -> N
 
 def test_kubectl_gets_the_same_from_the_api(podspace: Server) -> None:
     podspace.apply(pods.page("ps-raw"))
-    podspace.wait_ready("ps-raw")
+    pods.wait_for_page(podspace, "ps-raw")
     answer = json.loads(podspace.kubectl("get", "--raw", f"{RAW}/ps-raw/processes"))
     assert (answer["kind"], answer["apiVersion"], answer["processNamespace"]) == ("PodProcesses", "lens.podspace.io/v1", "Pod")
     (shell,) = [entry for entry in answer["containers"] if entry["name"] == "shell"]
@@ -59,6 +59,7 @@ def test_in_a_user_namespace_ids_and_names_are_the_containers(podspace: Server) 
     user = pods.shell("user", "echo x > /tmp/mine; exec sleep 3600", image="nginx", securityContext={"runAsUser": 101})
     podspace.apply(pods.pod("ps-userns", pods.shell("root"), user, shareProcessNamespace=True, hostUsers=False))
     podspace.wait_ready("ps-userns")
+    podspace.exec("ps-userns", "user", "sh", "-c", "until [ -s /tmp/mine ]; do :; done")
     found = {(entry["container"], entry["uid"]): entry["user"] for entry in seen(podspace, "ps-userns")}
     assert found[("root", 0)] == "root"
     assert found[("user", 101)] == "nginx"
@@ -70,6 +71,7 @@ def test_a_zombie_is_found_and_stands_out(podspace: Server) -> None:
     # the child's parent becomes sleep, which reaps nobody
     podspace.apply(pods.pod("ps-zombie", pods.shell("z", "true & exec sleep 3600"), shareProcessNamespace=True))
     podspace.wait_ready("ps-zombie")
+    podspace.exec("ps-zombie", "z", "sh", "-c", "until ps -o stat | grep -q Z; do :; done")
     (zombie,) = [entry for entry in seen(podspace, "ps-zombie") if entry["state"] == "zombie"]
     assert zombie["container"] == "z"
     assert "ZOMBIE" in podspace.podspace("ps", "ps-zombie")
@@ -79,6 +81,7 @@ def test_a_hostile_process_neither_hides_nor_reaches_the_terminal(podspace: Serv
     script = 'mkdir -p /tmp/d; f=/tmp/d/$(printf \'sl\\033[2J\'); printf \'#!/bin/sh\\nsleep 3600\\n:\' > "$f"; chmod +x "$f"; exec "$f"'
     podspace.apply(pods.pod("ps-evil", pods.shell("evil", script), pods.shell("good"), shareProcessNamespace=True))
     podspace.wait_ready("ps-evil")
+    podspace.exec("ps-evil", "good", "sh", "-c", "until ps ax | grep -q '/tmp/d/s[l]'; do :; done")
     text = podspace.podspace("ps", "ps-evil")
     assert "\x1b" not in text
     assert "sl\\x1b[2J" in text

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.root
 
 def test_a_reload_needs_no_shell_and_no_number(podspace: Server) -> None:
     podspace.apply(pods.page("sig-page"))
-    podspace.wait_ready("sig-page")
+    pods.wait_for_page(podspace, "sig-page")
     before = {entry["pid"]: entry["main"] for entry in seen(podspace, "sig-page") if entry["container"] == "nginx"}
     said = podspace.podspace("signal", "sig-page", "-c", "nginx", "HUP")
     (master,) = [pid for pid, main in before.items() if main]

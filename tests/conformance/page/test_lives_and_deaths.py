@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import pods
 from tests.support.server import Server
 
 pytestmark = pytest.mark.root
@@ -42,7 +43,7 @@ def pair(podspace: Server) -> Iterator[Server]:
 
 
 def test_leftovers_die_with_their_container_and_it_restarts_into_the_same_namespace(pair: Server) -> None:
-    assert {"sleep 5000", "sleep 5001", "sleep 5002"} <= set(commands_of(pair, "pair", "c1"))
+    pods.eventually(lambda: set(commands_of(pair, "pair", "c1")), lambda seen: {"sleep 5000", "sleep 5001", "sleep 5002"} <= seen)
     neighbour = status_of(pair, "pair", "c1")["containerID"]
     namespace = pair.exec("pair", "c1", "readlink", "/proc/1/ns/pid")
     listing = pair.exec("pair", "c1", "ps", "-o", "pid,args")
@@ -50,8 +51,8 @@ def test_leftovers_die_with_their_container_and_it_restarts_into_the_same_namesp
     pair.exec("pair", "c1", "kill", "-KILL", pid)
     pair.wait_for("pair", "{.status.containerStatuses[0].restartCount}=1")
     pair.wait_ready("pair")
-    commands = commands_of(pair, "pair", "c1")
-    assert commands.count("sleep 5001") == 1, "what the killed container left behind must be gone, what the new one started be there"
+    # what the killed container left behind must be gone, what the new one started be there
+    commands = pods.eventually(lambda: commands_of(pair, "pair", "c1"), lambda seen: seen.count("sleep 5001") == 1)
     assert commands[0] == "/pause"
     assert pair.exec("pair", "c0", "readlink", "/proc/1/ns/pid") == namespace
     assert status_of(pair, "pair", "c1")["containerID"] == neighbour
@@ -77,8 +78,7 @@ def test_killing_pause_restarts_all_containers_of_the_pod(podspace: Server) -> N
 def test_with_restart_policy_never_a_container_that_ends_leaves_the_neighbour_running(podspace: Server) -> None:
     podspace.apply(shared_pod("once", "sleep 5003 & exit 3", "exec sleep 6003", restartPolicy="Never"))
     podspace.wait_for("once", "{.status.containerStatuses[0].state.terminated.exitCode}=3")
-    commands = commands_of(podspace, "once", "c1")
-    assert "sleep 6003" in commands
+    commands = pods.eventually(lambda: commands_of(podspace, "once", "c1"), lambda seen: "sleep 6003" in seen)
     assert "sleep 5003" not in commands
     podspace.kubectl("delete", "pod", "once", "--grace-period=1")
 
@@ -116,5 +116,5 @@ def test_init_containers_run_before_the_others(podspace: Server) -> None:
         container["volumeMounts"] = mounts
     podspace.apply(manifest)
     podspace.wait_ready("ordered")
-    assert podspace.kubectl("logs", "ordered", "-c", "c0") == "1\n2\n"
+    pods.eventually(lambda: podspace.kubectl("logs", "ordered", "-c", "c0"), lambda log: log == "1\n2\n")
     podspace.kubectl("delete", "pod", "ordered", "--grace-period=1")

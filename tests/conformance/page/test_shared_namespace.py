@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import pods
 from tests.support.server import Server
 from tools.terminal import Terminal
 
@@ -44,10 +45,17 @@ def pids_of(listing: str, command: str) -> set[int]:
     return {pid for pid, (_, shown) in processes(listing).items() if shown.startswith(command)}
 
 
+def wait_for_workers(podspace: Server, name: str, container: str) -> None:
+    """They bear their master's title until they have one of their own."""
+    podspace.exec(name, container, "sh", "-c", "until ps ax | grep -q 'nginx: [w]orker'; do sleep 0.1; done")
+    pods.eventually(lambda: len(pids_of(podspace.exec(name, container, "ps", "ax"), "nginx: master")), lambda masters: masters == 1)
+
+
 @pytest.fixture(scope="module")
 def nginx(podspace: Server) -> Iterator[Server]:
     podspace.apply(page_pod())
     podspace.wait_ready("nginx")
+    wait_for_workers(podspace, "nginx", "shell")
     yield podspace
     podspace.kubectl("delete", "pod", "nginx", "--grace-period=1")
 
@@ -75,10 +83,12 @@ def test_the_example_of_the_page_works_in_an_attached_terminal(nginx: Server) ->
         (master,) = pids_of(before, "nginx: master")
         workers = pids_of(before, "nginx: worker")
         enter(f"kill -HUP {master}")
-        after = enter("sleep 1; ps ax")
+
+        def renewed(after: str) -> bool:
+            return bool(pids_of(after, "nginx: worker")) and not pids_of(after, "nginx: worker") & workers
+
+        after = pods.eventually(lambda: enter("sleep 1; ps ax"), renewed)
         assert pids_of(after, "nginx: master") == {master}
-        assert pids_of(after, "nginx: worker")
-        assert not pids_of(after, "nginx: worker") & workers
         assert "user  nginx;" in enter(f"head /proc/{master}/root/etc/nginx/nginx.conf")
 
 
@@ -103,7 +113,7 @@ def test_orphans_are_reaped_by_pause(nginx: Server) -> None:
 def test_logs_of_one_container_are_its_own(nginx: Server) -> None:
     address = nginx.pod("nginx")["status"]["podIP"]
     nginx.run("python3", "-c", f"import urllib.request; urllib.request.urlopen('http://{address}/', timeout=5).read()")
-    assert "GET /" in nginx.kubectl("logs", "nginx", "-c", "nginx")
+    pods.eventually(lambda: nginx.kubectl("logs", "nginx", "-c", "nginx"), lambda log: "GET /" in log)  # it answers, and then writes
     assert "GET /" not in nginx.kubectl("logs", "nginx", "-c", "shell")
 
 
@@ -129,7 +139,7 @@ def neighbours(podspace: Server) -> Iterator[tuple[Server, int]]:
     """A Pod of containers with different rights, and the PID of the one with a secret in its environment."""
     podspace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "rights"}, "spec": NEIGHBOURS})
     podspace.wait_ready("rights")
-    (pid,) = pids_of(podspace.exec("rights", "root", "ps", "ax"), "sleep 3600")
+    (pid,) = pods.eventually(lambda: pids_of(podspace.exec("rights", "root", "ps", "ax"), "sleep 3600"), lambda pids: len(pids) == 1)
     yield podspace, pid
     podspace.kubectl("delete", "pod", "rights", "--grace-period=1")
 
@@ -159,6 +169,7 @@ def test_files_of_a_neighbour_are_reached_through_proc_root(neighbours: tuple[Se
 def test_without_sharing_nothing_of_a_neighbour_is_visible(podspace: Server) -> None:
     podspace.apply(page_pod("alone", shareProcessNamespace=False))
     podspace.wait_ready("alone")
+    wait_for_workers(podspace, "alone", "nginx")
     listing = podspace.exec("alone", "shell", "ps", "ax")
     assert not pids_of(listing, "nginx")
     assert processes(listing)[1][1] == "sh"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import server
+from tests.support import pods, server
 
 _RUNNING: list[server.Server] = []
 SMALL_LOGS = ("--container-log-max-size=20Ki", "--container-log-max-files=6", "--container-log-monitor-interval=100ms")
@@ -20,6 +22,8 @@ def _none_of_another_module() -> Iterator[None]:
     yield
     for running in _RUNNING:
         running.kubectl("delete", "pods", "--all", "--force", "--grace-period=0", timeout=120)
+        folder = running.paths.pods
+        pods.eventually(functools.partial(os.listdir, folder), lambda left: not left, seconds=120)  # they go after their objects
 
 
 @pytest.fixture(scope="package")

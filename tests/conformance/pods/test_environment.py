@@ -246,7 +246,7 @@ def test_a_variable_that_is_not_there_holds_the_container_until_it_is(node: Serv
     assert pods.container_status(node, "no-env")["state"]["waiting"]["message"] == 'configmap "late" not found'
     assert ("Failed", 'Error: configmap "late" not found') in pods.told(node, "no-env")
     node.kubectl("create", "configmap", "late", "--from-literal=k=v")
-    node.wait_for("no-env", "{.status.phase}=Succeeded", seconds=5)
+    node.wait_for("no-env", "{.status.phase}=Succeeded", seconds=9)
     node.wait_for("no-env-key", "{.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError")
     message = pods.container_status(node, "no-env-key")["state"]["waiting"]["message"]
     assert message == "couldn't find key zz in Secret default/hush"

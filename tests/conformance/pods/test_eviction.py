@@ -45,7 +45,7 @@ def test_who_takes_too_much_of_the_disk_is_evicted(node: Server) -> None:
     )
     pods.create(node, modest, *(manifest for manifest, _ in greedy.values()))
     for name, (_, message) in greedy.items():
-        node.wait_for(name, "{.status.phase}=Failed")
+        node.wait_for(name, "{.status.phase}=Failed", seconds=150)  # the longer a look takes, the longer until the next
         status = node.pod(name)["status"]
         assert (status["reason"], status["message"]) == ("Evicted", message)
         assert all("terminated" in container["state"] for container in status["containerStatuses"])
@@ -60,7 +60,7 @@ def test_an_eviction_is_not_forgotten_by_a_crash(own_server: Server) -> None:
     own_server.wait_ready("greedy")
     own_server.kill()
     own_server.start()
-    own_server.wait_for("greedy", "{.status.reason}=Evicted")
+    own_server.wait_for("greedy", "{.status.reason}=Evicted", seconds=150)
     own_server.kill()
     own_server.start()
     assert own_server.pod("greedy")["status"]["phase"] == "Failed"

@@ -22,8 +22,8 @@ HTPASSWD = "user:$2b$05$ToBoLFSslPCsFJjxtCnPsemTJmvlWEG230EWKbN7rRuWNnPPQdGxK\n"
 
 
 def waiting(node: Server, name: str, reason: str) -> str:
-    node.wait_for(name, f"{{.status.containerStatuses[0].state.waiting.reason}}={reason}")
-    return str(pods.container_status(node, name)["state"]["waiting"]["message"])
+    found = node.wait_for(name, f"{{.status.containerStatuses[0].state.waiting.reason}}={reason}")
+    return str(found["status"]["containerStatuses"][0]["state"]["waiting"]["message"])
 
 
 def test_a_normal_life_is_told_in_a_kubelets_words(node: Server) -> None:
@@ -137,7 +137,7 @@ def test_a_registry_that_wants_a_password(guarded: tuple[Server, str]) -> None:
     for name in ("refused", "anonymous"):
         assert "401" in waiting(node, name, "ErrImagePull") or "authorization failed" in waiting(node, name, "ImagePullBackOff")
     pods.create(node, pod("let-in", box("true", image=image), imagePullSecrets=[{"name": "right"}]))
-    node.run("kubectl", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/let-in", "--timeout=5s", check=False)
+    node.run("kubectl", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/let-in", "--timeout=30s", check=False)
     assert node.pod("let-in")["status"]["phase"] == "Succeeded", "\n".join(m for _, m in pods.told(node, "let-in"))
     missing = "Unable to retrieve some image pull secrets (none); attempting to pull the image may not succeed."
     assert ("FailedToRetrieveImagePullSecret", missing) in pods.told(node, "anonymous")

@@ -25,12 +25,13 @@ def rule(action: str, *codes: int, operator: str = "In") -> pods.Manifest:
 def everything(node: Server) -> None:
     once = box("echo x >> /w/log; test $(wc -l < /w/log) -gt 1 && exit 3; exit 42", volumeMounts=MOUNT)
     once |= {"restartPolicy": "Never", "restartPolicyRules": [rule("Restart", 42)]}
+    unhurried = {"terminationGracePeriodSeconds": 30, "restartPolicy": "Always"}
     pods.create(
         node,
         pod("rules", once, volumes=WORK),
         pod("policies", box("exit 1", "never", restartPolicy="Never"), box(FOREVER, "always"), restartPolicy="Always"),
         pod("init-once", box("true"), initContainers=[box("exit 1", "i", restartPolicy="Never")], restartPolicy="Always"),
-        pod("late", box("trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done"), activeDeadlineSeconds=2, restartPolicy="Always"),
+        pod("late", box("trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done"), activeDeadlineSeconds=6, **unhurried),
         pod("crash", box("echo $RANDOM; exit 1"), restartPolicy="Always"),
         pod("late-pulling", box("true", image="nosuch:9"), activeDeadlineSeconds=2),
         restarting_pod(),

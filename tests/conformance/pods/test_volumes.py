@@ -54,7 +54,8 @@ def test_a_part_of_a_volume_is_mounted(node: Server, host: Path) -> None:
     lines = pods.output(node, "parts")
     assert lines[:2] == ["777 0:0 /made", "777 0:0 /named"]
     assert lines[2:] == ["/whole:", "new", "parts", "", "/whole/parts/x:", "b", "of the host", "s3cretRead-only file system"]
-    assert node.pod("parts")["metadata"]["uid"] not in Path("/proc/self/mountinfo").read_text()
+    gone = node.wait_for("parts", '{.status.conditions[?(@.type=="PodReadyToStartContainers")].status}=False')
+    assert gone["metadata"]["uid"] not in Path("/proc/self/mountinfo").read_text()
     assert (host / "kept" / "file").read_text() == "of the host\n"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import pods
 from tests.support.server import Server
 
 pytestmark = pytest.mark.root
@@ -140,7 +141,7 @@ def test_an_image_whose_folders_are_links_to_the_host_stays_in_its_container(pod
     fields = {"image": "links:1", "imagePullPolicy": "Never", "workingDir": "/work/deep", "terminationMessagePath": "/message"}
     podspace.apply(pod("links", container("c", *command, **fields)))
     podspace.wait_ready("links")
-    assert podspace.kubectl("logs", "links").splitlines() == ["/", f"{host}/deep"]
+    pods.eventually(lambda: podspace.kubectl("logs", "links").splitlines(), lambda said: said == ["/", f"{host}/deep"])
     assert "Kubernetes-managed" in podspace.exec("links", "c", "busybox", "cat", "/etc/hosts")
     podspace.kubectl("delete", "pod", "links", "--grace-period=1")
     assert {path.name: path.read_text() for path in host.iterdir()} == before

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from podspace import settings
-from podspace.linux import cgroups, mounts
+from podspace.linux import cgroups, mounts, procfs
 from podspace.network.attachment import Attachment
 from podspace.runtime import engine, model, recover
 from podspace.wire import streams
@@ -113,7 +113,15 @@ class Rig:
         """Create and start a container with this command line."""
         created = await self.create(sandbox_id, *command, name=name, **kwargs)
         await self.engine.start_container(created)
+        while self._is_being_started(created):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
         return created
+
+    def _is_being_started(self, container_id: str) -> bool:
+        """Whether its first process is the OCI runtime's still: that is told to go on, and has then to execute the program."""
+        status = self.engine.container(container_id)
+        words = procfs.cmdline(status.pid) if status.state is model.ContainerState.RUNNING else []
+        return container_id in words or words[-1:] == ["init"]
 
     async def create(self, sandbox_id: str, *command: str, name: str = "c", **kwargs: Any) -> model.ContainerId:
         kwargs = {"pid": model.NamespaceMode.POD, "log_path": f"{name}/0.log", **kwargs}
@@ -122,15 +130,21 @@ class Rig:
 
     async def output(self, container_id: str, *argv: str) -> str:
         """What a command prints in the container."""
-        result = await self.engine.exec_sync(container_id, argv, timeout_seconds=20)
+        result = await self.engine.exec_sync(container_id, argv, timeout_seconds=60)
         assert result.exit_code == 0, result
         return result.stdout.decode()
 
     async def ended(self, container_id: str) -> model.ContainerStatus:
         """Wait for the container's end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.engine.wait_container(container_id)
         return self.engine.container(container_id)
+
+    async def said(self, container_id: str, words: str) -> None:
+        """Wait until the container's log holds this."""
+        async with asyncio.timeout(30):
+            while words not in self.log(container_id):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     def log(self, container_id: str) -> str:
         """The payload of the container's log."""
@@ -187,7 +201,7 @@ def play(root: Path, scene: Callable[[Rig], Awaitable[None]], *, make: Callable[
     """Run one scene with an engine."""
 
     async def whole() -> None:
-        async with running(make(root, **kwargs)) as rig, asyncio.timeout(60):
+        async with running(make(root, **kwargs)) as rig, asyncio.timeout(300):
             await scene(rig)
 
     asyncio.run(whole())
@@ -245,7 +259,7 @@ class Client:
 
     async def saw(self, wanted: bytes) -> None:
         """Wait until the output holds this."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while wanted not in self.out:
                 self._grew.clear()
                 await self._grew.wait()

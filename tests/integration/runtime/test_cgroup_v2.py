@@ -35,8 +35,8 @@ def _play(root: Path, oci_runtime: str = "") -> None:
         assert "sleep 1001" not in listed
         assert (await here.output(neighbour, "cat", "/proc/self/cgroup")).endswith("0::/\n")
         assert "cgroup.procs" in await here.output(neighbour, "ls", "/sys/fs/cgroup")
-        deaf = await here.run(sandbox, "sh", "-c", "trap '' TERM; sleep 1002 & sleep 1003", name="deaf")
-        await here.output(deaf, "sh", "-c", "until ps -o args | grep -q '[s]leep 1003'; do :; done")
+        deaf = await here.run(sandbox, "sh", "-c", "trap '' TERM; echo up; sleep 1002 & sleep 1003", name="deaf")
+        await here.said(deaf, "up")
         await here.engine.stop_container(deaf, 0.05)
         assert here.engine.container(deaf).exit_code == 137
         assert here.engine.sandbox(sandbox).state is model.SandboxState.READY

@@ -87,7 +87,7 @@ def test_with_the_systemd_driver_everything_is_found_where_systemd_put_it(root: 
         sandbox = await here.engine.run_sandbox(here.sandbox_config(cgroup_parent=parent))
         try:
             container = await here.run(sandbox, "sh", "-c", "setsid sleep 1001 & sleep 1000")
-            await here.output(container, "sh", "-c", "until ps -o args | grep -q '[s]leep 1001'; do :; done")
+            await here.output(container, "sh", "-c", "until ps -o args | grep -q '^[s]leep 1001'; do :; done")
             status = here.engine.container(container)
             assert status.cgroup == f"{parent}/podspace-{container}.scope"
             assert {procfs.cmdline(pid)[0] for pid in cgroups.detect().processes(status.cgroup)} >= {"sleep"}

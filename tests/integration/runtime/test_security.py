@@ -48,19 +48,19 @@ def test_added_dropped_and_privileged(root: Path) -> None:
     async def scene(here: rig.Rig) -> None:
         sandbox = await here.engine.run_sandbox(here.sandbox_config())
         traced = await here.run(
-            sandbox, "sleep", "1", name="t", security=model.Security(capabilities_add=("SYS_PTRACE",), capabilities_drop=("MKNOD",))
+            sandbox, "sleep", "1000", name="t", security=model.Security(capabilities_add=("SYS_PTRACE",), capabilities_drop=("MKNOD",))
         )
         status = await _status(here, traced)
         assert _names(status["CapEff"]) == set(capabilities.DEFAULT) - {"CAP_MKNOD"} | {"CAP_SYS_PTRACE"}
-        bare = await here.run(sandbox, "sleep", "1", name="b", security=model.Security(capabilities_drop=("ALL",), no_new_privs=True))
+        bare = await here.run(sandbox, "sleep", "1000", name="b", security=model.Security(capabilities_drop=("ALL",), no_new_privs=True))
         status = await _status(here, bare)
         assert (int(status["CapEff"], 16), status["NoNewPrivs"]) == (0, "1")
-        full = await here.run(sandbox, "sleep", "1", name="p", security=model.Security(privileged=True))
+        full = await here.run(sandbox, "sleep", "1000", name="p", security=model.Security(privileged=True))
         status = await _status(here, full)
         assert int(status["CapEff"], 16) == procfs.capabilities("CapBnd")
         assert status["Seccomp"] == "0"
         assert "loop-control" in await here.output(full, "ls", "/dev") or not Path("/dev/loop-control").exists()
-        loose = await here.run(sandbox, "sleep", "1", name="u", security=model.Security(seccomp=model.SeccompProfile(kind="Unconfined")))
+        loose = await here.run(sandbox, "sleep", "1000", name="u", security=model.Security(seccomp=model.SeccompProfile(kind="Unconfined")))
         assert (await _status(here, loose))["Seccomp"] == "0"
 
     rig.play(root, scene)
