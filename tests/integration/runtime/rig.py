@@ -120,8 +120,10 @@ class Rig:
     def _is_being_started(self, container_id: str) -> bool:
         """Whether its first process is the OCI runtime's still: that is told to go on, and has then to execute the program."""
         status = self.engine.container(container_id)
-        words = procfs.cmdline(status.pid) if status.state is model.ContainerState.RUNNING else []
-        return container_id in words or words[-1:] == ["init"]
+        if status.state is not model.ContainerState.RUNNING:
+            return False
+        words = procfs.cmdline(status.pid)  # none for a moment: the kernel has yet to put them in place
+        return not words or container_id in words or words[-1] == "init"
 
     async def create(self, sandbox_id: str, *command: str, name: str = "c", **kwargs: Any) -> model.ContainerId:
         kwargs = {"pid": model.NamespaceMode.POD, "log_path": f"{name}/0.log", **kwargs}

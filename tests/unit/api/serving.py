@@ -132,7 +132,7 @@ class Client:
 
 async def next_event(stream: aiohttp.StreamReader) -> Any:
     """The next line of a watch, None at its end."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         line = await stream.readline()
     return json.loads(line) if line else None
 
@@ -145,7 +145,7 @@ async def serving(now: Callable[[], float] = lambda: NOW) -> AsyncIterator[Clien
         server = ApiServer(store, backend, unix_socket=path, now=now, tokens=Signer(Path(folder)))
         running = asyncio.create_task(server.run(ready))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await ready.wait()
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
                 yield Client(session, server, backend)

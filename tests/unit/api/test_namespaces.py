@@ -55,10 +55,10 @@ def test_a_namespace_is_furnished_and_emptied_once_the_disk_has_room_again(monke
 
 def test_another_namespace_of_the_same_name_is_not_emptied_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     real_mutate = Store.mutate
-    refused, path = asyncio.Event(), "/api/v1/namespaces/twice"
+    refused, by_hand, path = asyncio.Event(), asyncio.Event(), "/api/v1/namespaces/twice"
 
     async def mutate(self: Store, key: str, namespace: str, name: str, change: Any, **options: Any) -> Any:
-        if change is namespaces._finalized and not refused.is_set():
+        if change is namespaces._finalized and not by_hand.is_set():
             refused.set()
             raise errors.Unavailable(FULL)
         return await real_mutate(self, key, namespace, name, change, **options)
@@ -71,6 +71,7 @@ def test_another_namespace_of_the_same_name_is_not_emptied_in_its_place(monkeypa
         left = (await client.get(path)).json
         left["spec"]["finalizers"] = []
         assert (await client.put(f"{path}/finalize", left)).status == 200
+        by_hand.set()
         await until_status(client, path, 404)
         assert (await client.post("/api/v1/namespaces", {"metadata": {"name": "twice"}})).status == 201
         assert (await client.post(f"{path}/configmaps", {"metadata": {"name": "mine"}})).status == 201

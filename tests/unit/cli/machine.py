@@ -105,7 +105,7 @@ def running(folder: Path) -> Iterator[Machine]:
     thread = threading.Thread(target=lambda: asyncio.run(_serve(folder, backend, started, holder)))
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(60)
         path = folder / "kubeconfig"
         options = flags.parse("test", "", flags.COMMON, [f"--kubeconfig={path}"])
         with client.Client(kubeconfig.load(options)) as api:

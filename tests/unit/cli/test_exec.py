@@ -106,14 +106,14 @@ def test_a_reader_that_goes_away_ends_the_command(machine: Machine) -> None:
         assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.wait(timeout=10) == 141
+        assert process.wait(timeout=60) == 141
         assert process.stderr.read() == b""
 
 
 def test_a_terminal_that_is_none_is_said_and_done_without(machine: Machine) -> None:
     pipe = subprocess.PIPE
     with _process(machine, "exec", "-it", "web", "--", "cat", stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        out, err = process.communicate(b"hi\n", timeout=10)
+        out, err = process.communicate(b"hi\n", timeout=60)
     assert out == b"hi\n"
     assert err == b"Unable to use a TTY - input is not a terminal or the right kind of file\n"
 
@@ -131,7 +131,7 @@ def test_a_terminal_is_raw_has_its_size_and_is_put_back(machine: Machine) -> Non
         seen = _read_until(leader, b"tty\r\n")
         os.write(leader, b"word\r")
         seen += _read_until(leader, b"exit code 5")
-        assert process.wait(timeout=10) == 5
+        assert process.wait(timeout=60) == 5
     assert b"31 99\r\n" in seen
     assert b"got word" in seen
     assert termios.tcgetattr(follower) == before
@@ -152,7 +152,7 @@ def _read_until(descriptor: int, mark: bytes) -> bytes:
 def test_attach_joins_and_ends_with_the_input(machine: Machine) -> None:
     pipe = subprocess.PIPE
     with _process(machine, "attach", "-i", "web", stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        out, err = process.communicate(b"one\ntwo\n", timeout=10)
+        out, err = process.communicate(b"one\ntwo\n", timeout=60)
     assert (process.returncode, out, err) == (0, b"one\ntwo\n", b"")
 
 

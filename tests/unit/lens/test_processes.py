@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,9 @@ class OneCgroup:
 @pytest.fixture
 def children() -> Iterator[list[int]]:
     started = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+    for child in started:  # Popen returns before the kernel has put the arguments in place
+        while Path(f"/proc/{child.pid}/cmdline").read_bytes() != b"sleep\x00600\x00":
+            time.sleep(0.001)
     yield [child.pid for child in started]
     for child in started:
         child.kill()

@@ -49,10 +49,12 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         await runner.cleanup()
 
 
-def ask(handler: Handler, *wanted: Callable[[int], HttpGet], tls: ssl.SSLContext | None = None) -> list[tuple[Answer, str]]:
+def ask(
+    handler: Handler, *wanted: Callable[[int], HttpGet], tls: ssl.SSLContext | None = None, seconds: float = 30
+) -> list[tuple[Answer, str]]:
     async def run() -> list[tuple[Answer, str]]:
         async with serving(handler, tls) as port:
-            found = [await attempts.attempt(target(web=port), make(port), 0.5) for make in wanted]
+            found = [await attempts.attempt(target(web=port), make(port), seconds) for make in wanted]
             return [(outcome.answer, outcome.text.replace(str(port), "PORT")) for outcome in found]
 
     return asyncio.run(run())
@@ -124,7 +126,7 @@ def test_a_server_that_is_slow_or_hangs_up() -> None:
         request.transport.abort()
         return web.Response()
 
-    [(first, words), (second, _)] = ask(slow, lambda port: http(port, "/slow"), http)
+    [(first, words), (second, _)] = ask(slow, lambda port: http(port, "/slow"), http, seconds=0.5)
     assert (first, second) == (Answer.FAILURE, Answer.FAILURE)
     assert words == 'Get "http://127.0.0.1:PORT/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
 
@@ -182,13 +184,16 @@ def test_where_an_http_probe_goes() -> None:
 
 def test_a_socket_is_open_or_not() -> None:
     async def run(port: int, host: str = "") -> tuple[Answer, str]:
-        outcome = await attempts.attempt(target(), TcpSocket(host=host, port=port), 1)
+        outcome = await attempts.attempt(target(), TcpSocket(host=host, port=port), 30)
         return outcome.answer, outcome.text
 
     with socket.create_server(("127.0.0.2", 0)) as listener:
         port = listener.getsockname()[1]
         assert asyncio.run(run(port, "127.0.0.2")) == (Answer.SUCCESS, "")
-    assert asyncio.run(run(port)) == (Answer.FAILURE, f"dial tcp 127.0.0.1:{port}: connect: connection refused")
+    with socket.socket() as unused:  # bound, so that nobody else gets it, and not listening
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        assert asyncio.run(run(port)) == (Answer.FAILURE, f"dial tcp 127.0.0.1:{port}: connect: connection refused")
 
 
 class Commands:
