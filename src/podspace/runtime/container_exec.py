@@ -35,7 +35,7 @@ async def run(here: world.World, container: records.Container, argv: Sequence[st
         except BaseException:
             await cleanup.finish(exec_session.abort(here, container, session), _ABORT_SECONDS)
             raise
-        if status != 0 and not session.pid_file.exists() and not container.exited.is_set():  # with the container its files go
+        if status != 0 and exec_session.never_began(container, session):
             raise exec_session.refused(here, container, session)
         return status if status >= 0 else 128 - status
 

@@ -52,6 +52,11 @@ class Session:
                 os.close(fd)
 
 
+def never_began(container: records.Container, session: Session) -> bool:
+    """Whether there was no process at all, asked when the OCI runtime has ended. With a container its files go: then only words tell."""
+    return not session.pid_file.exists() and (not container.exited.is_set() or bool(runtimes.reason(session.log)))
+
+
 def refused(here: world.World, container: records.Container, session: Session) -> errors.Internal:
     said = runtimes.words(here.runtime_of(container).program, runtimes.reason(session.log) or "no reason given")
     return errors.Internal(f"failed to exec in container: OCI runtime exec failed: {said}")

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import subprocess
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
 
 from podspace.linux import procfs
 from podspace.runtime import exec_session
@@ -37,3 +44,25 @@ def test_who_is_to_be_killed_is_stopped_before_it_is_looked_at_what_it_started()
     child.stdout.close()
     assert looks == [killed, killed]
     assert len(killed) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "container_ended", "expected"),
+    [
+        ({"pid": "7"}, False, False),
+        ({}, False, True),
+        ({"log": json.dumps({"level": "error", "msg": "no such program"})}, True, True),
+        ({"pid": "7"}, True, False),
+        ({}, True, False),  # removed with the container
+    ],
+)
+def test_who_had_no_process_is_told_apart_from_who_ended_with_the_container(
+    files: dict[str, str], container_ended: bool, expected: bool, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    container = SimpleNamespace(exited=asyncio.Event())
+    if container_ended:
+        container.exited.set()
+    session = exec_session.Session(child=cast(Any, None), folder=tmp_path)
+    assert exec_session.never_began(cast(Any, container), session) is expected
