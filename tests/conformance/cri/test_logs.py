@@ -26,10 +26,10 @@ until rm /end 2>/dev/null; do :; done
 """
 
 
-def payloads(file: Path) -> list[bytes]:
-    """What the container printed, a line each; parts of one line that was cut are put together."""
+def payloads(*files: Path) -> list[bytes]:
+    """What the container printed, a line each; parts of one line that was cut are put together, also when it was rotated in between."""
     whole, part = [], b""
-    for line in file.read_bytes().split(b"\n")[:-1]:
+    for line in b"".join(file.read_bytes() for file in files).split(b"\n")[:-1]:
         _, _, tag, text = line.split(b" ", 3)
         part += text
         if tag == b"F":
@@ -60,8 +60,7 @@ def test_no_line_is_lost_or_doubled_when_logs_are_rotated(machine: cri.Machine) 
         next(event for event in events if event.container_id == container and event.container_event_type == pb.CONTAINER_STOPPED_EVENT)
     events.cancel()
     assert [file.stat().st_size for file, _ in files] == [size for _, size in files]  # a rotated one grows no more
-    printed = b"\n".join(line for file in (*(file for file, _ in files), log) for line in payloads(file))
-    assert printed.split(b"\n") == [f"line {number}".encode() for number in range(1, LINES + 1)]
+    assert payloads(*(file for file, _ in files), log) == [f"line {number}".encode() for number in range(1, LINES + 1)]
     with pytest.raises(grpc.RpcError, match="not running") as refused:
         client.runtime.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=container), timeout=cri.SECONDS)
     assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
