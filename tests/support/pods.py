@@ -48,16 +48,8 @@ def told(server: Server, name: str) -> list[tuple[str, str]]:
     return [(event["reason"], event["message"]) for event in events(server, name)]
 
 
-def wait_for_event(server: Server, name: str, reason: str) -> None:
-    selector = f"--field-selector=involvedObject.name={name},reason={reason}"
-    until = time.monotonic() + 20
-    while not json.loads(server.kubectl("get", "events", selector, "-o", "json"))["items"]:
-        assert time.monotonic() < until, told(server, name)
-        time.sleep(0.1)
-
-
-def eventually(look: Callable[[], T], fine: Callable[[T], bool], *, seconds: float = 30) -> T:
-    """What is seen once it is fine: what a process does in its own time comes some moments after what is told of it."""
+def eventually(look: Callable[[], T], fine: Callable[[T], object] = bool, *, seconds: float = 90) -> T:
+    """What is seen once it is ``fine``: what a process does in its own time comes some moments after what is told of it."""
     until = time.monotonic() + seconds
     while not fine(found := look()):
         assert time.monotonic() < until, found
@@ -77,11 +69,8 @@ def node_name(server: Server) -> str:
 
 def wait_told(server: Server, name: str, reason: str, *, seconds: float = 60) -> list[str]:
     """The messages of a Pod's events with this reason, once there is one."""
-    deadline = time.monotonic() + seconds
-    while not (found := [message for why, message in told(server, name) if why == reason]):
-        assert time.monotonic() < deadline, f"no event {reason} of {name}: {told(server, name)}"
-        time.sleep(0.1)
-    return found
+    story = eventually(lambda: told(server, name), lambda told: reason in dict(told), seconds=seconds)
+    return [message for why, message in story if why == reason]
 
 
 def why_unscheduled(server: Server, name: str) -> str:

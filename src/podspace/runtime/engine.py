@@ -248,7 +248,7 @@ class Engine:
 
     async def disk_used(self, identifier: str) -> disk_usage.DiskUsage:
         """What a container has written to its root by now. Raises: NotFound."""
-        return await usage.of_layer(self._here, self._here.container(identifier), most_seconds_old=0)
+        return await usage.of_layer_now(self._here, self._here.container(identifier))
 
     def memory_used(self, identifier: str) -> int:
         """Bytes a container has in use and the kernel could not take back at once. Raises: NotFound."""

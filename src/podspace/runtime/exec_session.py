@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -23,7 +24,7 @@ from podspace.runtime import container_create, layout, records, world
 from podspace.wire import streams
 
 _ABORT_SECONDS = 10
-_LOOKS = 100
+_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +185,8 @@ async def abort(here: world.World, container: records.Container, session: Sessio
     if session.child.running:
         pid = await process_of(session)
         if pid:
-            await pidfd.wait_all(_kill_family(pid, lambda: here.cgroups.processes(container.intent.cgroup)))
+            candidates = functools.partial(here.cgroups.processes, container.intent.cgroup)
+            await pidfd.wait_all(await asyncio.to_thread(_kill_family, pid, candidates))  # there may be thousands to look at
         else:
             session.child.send_signal(signal.SIGKILL)
         await session.child.wait()

@@ -57,10 +57,16 @@ class SandboxUsage:
     interfaces: tuple[Interface, ...]
 
 
-async def of_layer(here: world.World, container: records.Container, *, most_seconds_old: float = _DISK_SECONDS) -> disk_usage.DiskUsage:
+async def of_layer(here: world.World, container: records.Container) -> disk_usage.DiskUsage:
+    """What it wrote to its root, as of some seconds ago."""
+    if container.disk is None or time.time_ns() - container.disk.nanos > _DISK_SECONDS * 1e9:
+        return await of_layer_now(here, container)
+    return container.disk
+
+
+async def of_layer_now(here: world.World, container: records.Container) -> disk_usage.DiskUsage:
     """What it wrote to its root."""
-    if container.disk is None or time.time_ns() - container.disk.nanos > most_seconds_old * 1e9:
-        container.disk = await asyncio.to_thread(disk_usage.walk, here.layout.snapshot(container.id) / "upper")
+    container.disk = await asyncio.to_thread(disk_usage.walk, here.layout.snapshot(container.id) / "upper")
     return container.disk
 
 

@@ -17,18 +17,10 @@ from podspace.linux import mounts, syscalls
 from tests.conformance.chaos import manifests, truth
 from tests.conformance.chaos.manifests import container, pod
 from tests.support import server as servers
+from tests.support.pods import eventually
 from tests.support.server import Server
 
 pytestmark = pytest.mark.root
-
-
-def eventually(question: Any, *, seconds: float = 90) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, answer
-        time.sleep(0.1)
-    return answer
 
 
 def status_of(server: Server, name: str, container_name: str = "a") -> dict[str, Any]:

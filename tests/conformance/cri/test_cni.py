@@ -60,7 +60,7 @@ def test_networks_come_and_go_with_their_configuration(machine: cri.Machine) -> 
 
     server.apply(pods.pod("ours", pods.box("ip -4 -o address show eth0; exec sleep 7300")))
     server.wait_for("ours", "{.status.phase}=Pending")
-    pods.wait_for_event(server, "ours", "NetworkNotReady")
+    pods.wait_told(server, "ours", "NetworkNotReady")
     said = f"NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: {missing}"
     assert ("NetworkNotReady", f"network is not ready: container runtime network not ready: {said}") in pods.told(server, "ours")
     server.kubectl("wait", "--for=condition=Ready=false", "nodes", "--all", "--timeout=20s")

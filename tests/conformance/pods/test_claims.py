@@ -122,7 +122,7 @@ def test_a_volume_of_a_cluster_is_refused_by_name(node: Server) -> None:
         pod("remote", box("true", volumeMounts=mounts(v="/v")), volumes=using("remote")),
     )
     node.kubectl("wait", "pod/remote", "--for=condition=PodScheduled", "--timeout=30s")
-    pods.wait_for_event(node, "remote", "FailedMount")
+    pods.wait_told(node, "remote", "FailedMount")
     words = 'MountVolume.SetUp failed for volume "v" : PersistentVolume remote is of kind nfs, which needs a cluster\'s storage'
     assert ("FailedMount", words) in pods.told(node, "remote")
     node.kubectl("delete", "pod/remote", "pvc/remote", "pv/remote")
@@ -150,7 +150,7 @@ def test_a_class_of_ones_own_waits_for_a_pod_and_keeps_the_data(node: Server) ->
         "provisioner": "podspace.io/local-path",
     }
     pods.create(node, kind | rules, claim("lazy", storageClassName="lazy"))
-    pods.wait_for_event(node, "lazy", "WaitForFirstConsumer")
+    pods.wait_told(node, "lazy", "WaitForFirstConsumer")
     assert get(node, "pvc", "lazy")["status"] == {"phase": "Pending"}
     pods.create(node, pod("lazy", box("echo kept > /v/file", volumeMounts=mounts(v="/v")), volumes=using("lazy")))
     node.wait_for("lazy", "{.status.phase}=Succeeded")
@@ -217,7 +217,7 @@ def test_a_block_device_is_given_by_a_claim(node: Server) -> None:
     )
     number = os.stat(device).st_rdev
     assert pods.output(node, "block") == [f"block special file {os.major(number):x}:{os.minor(number):x}"]
-    pods.wait_for_event(node, "not-mounted", "FailedMount")
+    pods.wait_told(node, "not-mounted", "FailedMount")
     words = "volume v has volumeMode Block, but is specified in volumeMounts"
     assert any(message.endswith(words) for _, message in pods.told(node, "not-mounted"))
     node.kubectl("delete", "pod/block", "pod/not-mounted", "pvc/block", "pv/block")

@@ -55,7 +55,7 @@ def test_a_runtime_class_brings_its_handler_overhead_and_place(tuned: Server) ->
     identifier = pods.container_status(tuned, "sandboxed")["containerID"].removeprefix("podspace://")
     [keeper] = [said for pid in procfs.pids() if f"--cid={identifier}" in (said := procfs.cmdline(pid))]
     assert any(Path(word).name == "runc" for word in keeper)
-    pods.wait_for_event(tuned, "handled-by-nobody", "FailedCreatePodSandBox")
+    pods.wait_told(tuned, "handled-by-nobody", "FailedCreatePodSandBox")
     words = 'Failed to create pod sandbox: no runtime for "nobody" is configured'
     assert any(message.startswith(words) for _, message in pods.told(tuned, "handled-by-nobody"))
     assert "with-runc" in tuned.kubectl("get", "runtimeclasses")

@@ -234,7 +234,7 @@ def test_a_volume_in_memory_is_a_tmpfs_of_its_size(node: Server) -> None:
     ],
 )
 def test_a_volume_that_cannot_be_made_is_told(node: Server, name: str, message: str) -> None:
-    pods.wait_for_event(node, name, "FailedMount")
+    pods.wait_told(node, name, "FailedMount")
     assert ("FailedMount", message) in pods.told(node, name)
     status = node.pod(name)["status"]
     assert status["phase"] == "Pending"
@@ -254,7 +254,7 @@ def test_a_variable_that_is_not_there_holds_the_container_until_it_is(node: Serv
 
 def test_paths_of_the_host(node: Server) -> None:
     assert pods.output(node, "host-file") == ["of the host"]
-    pods.wait_for_event(node, "host-wrong", "FailedMount")
+    pods.wait_told(node, "host-wrong", "FailedMount")
     assert pods.told(node, "host-wrong")[-1][1].endswith("file is not a directory")
 
 

@@ -142,7 +142,7 @@ def test_a_registry_that_wants_a_password(guarded: tuple[Server, str]) -> None:
     missing = "Unable to retrieve some image pull secrets (none); attempting to pull the image may not succeed."
     assert ("FailedToRetrieveImagePullSecret", missing) in pods.told(node, "anonymous")
     pods.create(node, pod("present", box("true", image=image, imagePullPolicy="IfNotPresent"), imagePullSecrets=[{"name": "none"}]))
-    pods.wait_for_event(node, "present", "FailedToRetrieveImagePullSecret")  # a kubelet tells of them, needed or not
+    pods.wait_told(node, "present", "FailedToRetrieveImagePullSecret")  # a kubelet tells of them, needed or not
     everything = node.kubectl("get", "events,pods", "-A", "-o", "yaml") + "".join(node.log)
     assert PASSWORD not in everything
     assert "incorrect horse" not in everything

@@ -189,7 +189,7 @@ def test_a_sandbox_that_was_renewed_has_its_port_again(node: Server) -> None:
     node.wait_ready("again")
     assert heard("127.0.0.1", port) == "hello"
     node.exec("again", "c", "kill", "-TERM", "1", check=False)  # /pause
-    pods.wait_for_event(node, "again", "SandboxChanged")
+    pods.wait_told(node, "again", "SandboxChanged")
     until = time.monotonic() + 20
     while heard("127.0.0.1", port) != "hello":
         assert time.monotonic() < until

@@ -113,7 +113,7 @@ def test_a_pod_bound_by_hand_to_a_node_it_does_not_want_fails(node: Server) -> N
 @pytest.mark.parametrize("finalizers", [[], ["example.com/keeps"]])
 def test_a_pod_of_a_node_that_is_not_here_can_be_deleted(node: Server, finalizers: list[str]) -> None:
     pods.create(node, pod("nowhere", box(FOREVER), nodeName="nowhere", metadata={"finalizers": finalizers}))
-    pods.wait_for_event(node, "nowhere", "FailedScheduling")
+    pods.wait_told(node, "nowhere", "FailedScheduling")
     node.kubectl("delete", "pod", "nowhere", "--wait=false")
     if finalizers:
         node.wait_for("nowhere", "{.metadata.deletionGracePeriodSeconds}=0")
@@ -160,7 +160,7 @@ def test_a_taint_of_the_node_takes_the_pods_that_do_not_bear_it(tainted: Server)
     assert waits(tainted, "late") == f"1 node(s) had untolerated taint(s). {HOPELESS}"
     taint(tainted)
     tainted.wait_for("late", "{.status.phase}=Succeeded")
-    pods.wait_for_event(tainted, "bears-for-long", "TaintManagerEviction")
+    pods.wait_told(tainted, "bears-for-long", "TaintManagerEviction")
     assert ("TaintManagerEviction", "Cancelling deletion of Pod default/bears-for-long") in pods.told(tainted, "bears-for-long")
 
 

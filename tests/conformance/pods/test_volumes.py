@@ -138,7 +138,7 @@ def test_a_path_of_the_host_is_what_its_type_says(node: Server, host: Path) -> N
     )
     assert pods.output(node, "null") == []
     for name, (path, _) in cases.items():
-        pods.wait_for_event(node, f"not-a-{name}", "FailedMount")
+        pods.wait_told(node, f"not-a-{name}", "FailedMount")
         words = f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {path} is not a {name.replace("-", " ")}'
         assert ("FailedMount", words) in pods.told(node, f"not-a-{name}")
     node.kubectl("delete", "pods", *(f"not-a-{name}" for name in cases))
@@ -194,7 +194,7 @@ def test_a_token_is_signed_for_its_pod_and_kept_in_memory(node: Server) -> None:
 def test_everything_that_a_projected_volume_lacks_is_told_at_once(node: Server) -> None:
     sources = volumes(t={"projected": {"sources": [{"configMap": {"name": "no-such"}}, {"secret": {"name": "no-such"}}]}})
     pods.create(node, pod("lacking", box("true", volumeMounts=mounts(t="/t")), volumes=sources))
-    pods.wait_for_event(node, "lacking", "FailedMount")
+    pods.wait_told(node, "lacking", "FailedMount")
     words = 'MountVolume.SetUp failed for volume "t" : [configmap "no-such" not found, secret "no-such" not found]'
     assert ("FailedMount", words) in pods.told(node, "lacking")
     node.kubectl("delete", "pod", "lacking")

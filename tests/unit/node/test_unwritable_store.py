@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -62,6 +63,32 @@ def test_old_events_stay_until_there_is_room() -> None:
     assert store.tried == 1
 
 
+def refused_once(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same, but the first time there is no room."""
+    failures = iter([errors.Unavailable("database or disk is full")])
+
+    async def written(*arguments: Any, **options: Any) -> Any:
+        if error := next(failures, None):
+            raise error
+        return await write(*arguments, **options)
+
+    return written
+
+
+async def first_change(store: Store, folder: Path) -> Any:
+    """What a scheduler first does to a Pod."""
+    told = recorder.Recorder(store, component="s")
+    volumes = claim_controller.ClaimController(store, told, folder=folder, node_name="n")
+    running = asyncio.ensure_future(scheduler.Scheduler(store, told, volumes, node_name="n").run())
+    try:
+        async with asyncio.timeout(60):
+            with store.watch("pods") as changes:
+                return await anext(aiter(changes))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.0)
     waiting = pod().raw
@@ -71,24 +98,9 @@ def test_a_pod_that_could_not_be_bound_is_bound_later(monkeypatch: pytest.Monkey
         with Store.open(tmp) as store:
             await store.create("nodes", {"metadata": {"name": "n"}, "spec": {}})
             await store.create("pods", waiting)
-            real, failures = store.mutate, iter([errors.Unavailable("database or disk is full")])
-
-            async def mutate(*arguments: Any, **options: Any) -> Any:
-                if error := next(failures, None):
-                    raise error
-                return await real(*arguments, **options)
-
-            monkeypatch.setattr(Store, "mutate", staticmethod(mutate))
-            told = recorder.Recorder(store, component="s")
-            volumes = claim_controller.ClaimController(store, told, folder=tmp.parent, node_name="n")
-            running = asyncio.ensure_future(scheduler.Scheduler(store, told, volumes, node_name="n").run())
-            async with asyncio.timeout(5):
-                with store.watch("pods") as changes:
-                    async for change in changes:
-                        assert change.obj["spec"]["nodeName"] == "n"
-                        break
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            monkeypatch.setattr(Store, "mutate", staticmethod(refused_once(store.mutate)))
+            change = await first_change(store, tmp.parent)
+            assert change.obj["spec"]["nodeName"] == "n"
 
     with tempfile.TemporaryDirectory() as folder:
         tmp = Path(folder) / "store.db"
@@ -104,24 +116,9 @@ def test_a_pod_of_a_node_that_is_not_here_is_removed_later(monkeypatch: pytest.M
         with Store.open(tmp_path / "store.db") as store:
             await store.create("nodes", {"metadata": {"name": "n"}, "spec": {}})
             await store.create("pods", foreign)
-            real, failures = store.delete, iter([errors.Unavailable("database or disk is full")])
-
-            async def delete(*arguments: Any, **options: Any) -> Any:
-                if error := next(failures, None):
-                    raise error
-                return await real(*arguments, **options)
-
-            monkeypatch.setattr(Store, "delete", staticmethod(delete))
-            told = recorder.Recorder(store, component="s")
-            volumes = claim_controller.ClaimController(store, told, folder=tmp_path, node_name="n")
-            running = asyncio.ensure_future(scheduler.Scheduler(store, told, volumes, node_name="n").run())
-            async with asyncio.timeout(5):
-                with store.watch("pods") as changes:
-                    async for change in changes:
-                        assert change.kind == "DELETED"
-                        break
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            monkeypatch.setattr(Store, "delete", staticmethod(refused_once(store.delete)))
+            change = await first_change(store, tmp_path)
+            assert change.kind == "DELETED"
 
     asyncio.run(main())
 
